@@ -1,0 +1,181 @@
+"""Progress on a whole graph of states: fair runs in which somebody who could be served never is.
+
+Every actor that waits goes on looking, so a run never stops; what can go wrong is a cycle. A cycle is *fair* when every actor
+takes a step in it (or cannot: a writer that has written all). It starves an actor when that actor gets nothing done in it:
+a writer is done with no message, or a reader receives nothing (for ``starved``: not the oldest) although it is owed a message
+all along. ``find_lasso`` looks for a
+strongly connected part of the graph, without the steps by which the actor gets something done, that is fair: such a part
+contains a fair cycle, and every fair cycle lies in one. Rules: callers that raise for ever are not the protocol's fault, so
+their steps are left out. Limits: fairness is weak (every actor runs again and again); nothing is said of how long it takes.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from ringbuffer.simulator import ABORT, SOMETHING, THE_OLDEST, Choice, Model, State, Transition
+
+STARVED = "starved"
+
+
+@dataclass(frozen=True, slots=True)
+class Lasso:
+    """A fair cycle that starves ``actor``: the number of a state on it, and the choices that lead once around."""
+
+    actor: int
+    entry: int
+    choices: tuple[Choice, ...]
+
+
+class Graph:
+    """The steps between explored states, without those of callers that raise."""
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+        self.starts = array("q")
+        self.targets = array("q")
+        self.actors = array("b")
+        self.progress = array("b")
+        self.choices: list[Choice] = []
+
+    def add(self, source: int, target: int, transition: Transition) -> None:
+        """Add a step. Sources come in ascending order, as breadth-first search visits them."""
+        while len(self.starts) <= source:
+            self.starts.append(len(self.targets))
+        actor, detail, _ = transition.choice
+        if detail == ABORT and {"fill-aborted", "read-aborted"}.intersection(transition.seen):
+            return
+        self.targets.append(target)
+        self.actors.append(actor)
+        self.progress.append(transition.progress)
+        self.choices.append(transition.choice)
+
+    def edges(self, source: int) -> range:
+        """The numbers of the steps that leave ``source``."""
+        if source >= len(self.starts):
+            return range(0)
+        end = self.starts[source + 1] if source + 1 < len(self.starts) else len(self.targets)
+        return range(self.starts[source], end)
+
+
+def find_lasso(graph: Graph, states: Sequence[State], name: str) -> Lasso | None:
+    """A fair cycle that breaks the property ``name``, or ``None``: writers are looked at first, then the readers in order."""
+    setup = graph.model.setup
+    enough = THE_OLDEST if name == STARVED else SOMETHING
+    for actor in range(setup.writers if name == STARVED else 0, setup.writers + setup.readers):
+        rank = actor - setup.writers
+
+        def waits(number: int, rank: int = rank) -> bool:
+            return rank < 0 or bool(states[number].owed[rank])
+
+        def useless(edge: int, actor: int = actor) -> bool:
+            return not (graph.actors[edge] == actor and graph.progress[edge] >= enough)
+
+        for component in _components(graph, len(states), waits, useless):
+            members = set(component)
+            inside = [
+                edge for node in component for edge in graph.edges(node) if useless(edge) and graph.targets[edge] in members
+            ]
+            if inside and _fair(graph, states, component, inside, actor):
+                return Lasso(actor, *_cycle(graph, min(component), members, useless))
+    return None
+
+
+def _fair(graph: Graph, states: Sequence[State], component: list[int], inside: list[int], starved: int) -> bool:
+    """Whether every actor takes a step inside, or has none to take somewhere inside. The starved one must have one."""
+    stepping = {graph.actors[edge] for edge in inside}
+    if starved not in stepping:
+        return False
+    absent = set(range(len(graph.model.programs))) - stepping
+    return all(any(not any(graph.model.transitions_of(states[node], actor)) for node in component) for actor in absent)
+
+
+def _components(
+    graph: Graph, count: int, allowed: Callable[[int], bool], usable: Callable[[int], bool]
+) -> Iterator[list[int]]:
+    """The strongly connected components among the allowed states, by the usable steps (Tarjan 1972, without recursion)."""
+    index = array("q", [-1]) * count
+    low = array("q", [0]) * count
+    on_stack = bytearray(count)
+    stack: list[int] = []
+    counter = 0
+    for root in range(count):
+        if index[root] >= 0 or not allowed(root):
+            continue
+        work = [(root, iter(graph.edges(root)))]
+        index[root] = low[root] = counter
+        counter += 1
+        stack.append(root)
+        on_stack[root] = 1
+        while work:
+            node, edges = work[-1]
+            for edge in edges:
+                target = graph.targets[edge]
+                if not usable(edge) or not allowed(target):
+                    continue
+                if index[target] < 0:
+                    index[target] = low[target] = counter
+                    counter += 1
+                    stack.append(target)
+                    on_stack[target] = 1
+                    work.append((target, iter(graph.edges(target))))
+                    break
+                if on_stack[target]:
+                    low[node] = min(low[node], index[target])
+            else:
+                work.pop()
+                if work:
+                    low[work[-1][0]] = min(low[work[-1][0]], low[node])
+                if low[node] == index[node]:
+                    component = []
+                    while True:
+                        member = stack.pop()
+                        on_stack[member] = 0
+                        component.append(member)
+                        if member == node:
+                            break
+                    yield component
+
+
+def _cycle(
+    graph: Graph, entry: int, members: set[int], usable: Callable[[int], bool]
+) -> tuple[int, tuple[Choice, ...]]:
+    """A closed walk from ``entry`` inside ``members`` in which every actor that can steps at least once."""
+    walk: list[Choice] = []
+    at = entry
+    todo = {graph.actors[edge] for node in members for edge in graph.edges(node) if usable(edge) and graph.targets[edge] in members}
+    while todo:
+        edge_path = _nearest(graph, at, members, usable, lambda edge: graph.actors[edge] in todo)
+        walk += [graph.choices[edge] for edge in edge_path]
+        todo -= {graph.actors[edge] for edge in edge_path}
+        at = graph.targets[edge_path[-1]]
+    if at != entry:
+        walk += [graph.choices[edge] for edge in _nearest(graph, at, members, usable, lambda e: graph.targets[e] == entry)]
+    return entry, tuple(walk)
+
+
+def _nearest(
+    graph: Graph, start: int, members: set[int], usable: Callable[[int], bool], wanted: Callable[[int], bool]
+) -> list[int]:
+    """The shortest list of steps from ``start``, inside ``members``, whose last one is wanted."""
+    came: dict[int, tuple[int, int]] = {start: (-1, -1)}
+    queue = deque([start])
+    while queue:
+        node = queue.popleft()
+        for edge in graph.edges(node):
+            target = graph.targets[edge]
+            if not usable(edge) or target not in members:
+                continue
+            if wanted(edge):
+                path = [edge]
+                while came[node][0] >= 0:
+                    node, edge = came[node]
+                    path.append(edge)
+                return path[::-1]
+            if target not in came:
+                came[target] = (node, edge)
+                queue.append(target)
+    raise AssertionError("a strongly connected component has a path between any two of its states")

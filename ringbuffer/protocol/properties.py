@@ -1,0 +1,117 @@
+"""The named properties: what must always hold, what must happen in the end, and what must be seen to happen at all.
+
+Rules: each property has a clause id, a one-word name for command lines, and a statement. Each *always* has partners among
+the *sometimes*: unless these were seen, it holds only because nothing happened, and a check must say so. Limits: the
+statements are words; the oracle (``protocol/oracle.py``) and the model decide when one is broken.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from ringbuffer.errors import VariantError
+
+ALWAYS, EVENTUALLY, SOMETIMES = "always", "eventually", "sometimes"
+
+
+@dataclass(frozen=True, slots=True)
+class Property:
+    """One property. ``partners``: names of the *sometimes* that keep it from holding vacuously.
+
+    ``readers_min`` and ``blocks_min``: the smallest ring in which it can be seen (for a *sometimes*).
+    ``needs_aborts``: whether it speaks of callers that raise.
+    """
+
+    id: str
+    name: str
+    modality: str
+    statement: str
+    partners: tuple[str, ...] = ()
+    readers_min: int = 1
+    blocks_min: int = 1
+    needs_aborts: bool = False
+
+
+PROPERTIES: Final[tuple[Property, ...]] = (
+    Property("P1", "torn", ALWAYS, "what a reader reads from one block belongs to one message", ("recycled",)),
+    Property(
+        "P2",
+        "stale",
+        ALWAYS,
+        "no reader receives a message twice, nor one that was never published",
+        ("reader-waits", "fill-aborted", "read-aborted"),
+    ),
+    Property("P3", "reordered", ALWAYS, "each reader receives the messages in the order they were written", ("backlog",)),
+    Property("P4", "lost", ALWAYS, "no reader gives back a block whose message it has not received", ("received",)),
+    Property(
+        "P5",
+        "overwritten",
+        ALWAYS,
+        "the writer does not write into a block whose message some reader has not received",
+        ("writer-waits", "recycled"),
+    ),
+    Property(
+        "P6",
+        "exclusion",
+        ALWAYS,
+        "while a writer is in a block, nobody else is in that block",
+        ("side-by-side", "shared-block"),
+    ),
+    Property(
+        "P7",
+        "progress",
+        EVENTUALLY,
+        "as long as all run, the writer publishes again and again, and no reader that is owed a message waits for ever",
+        ("received", "writer-waits", "reader-waits"),
+    ),
+    Property(
+        "P8",
+        "starved",
+        EVENTUALLY,
+        "as long as all run, every reader receives, in the end, the oldest message that it is owed",
+        ("received", "reader-waits"),
+    ),
+    Property("S1", "received", SOMETIMES, "a reader receives a message"),
+    Property("S2", "recycled", SOMETIMES, "the writer finds a block that every reader has read"),
+    Property("S3", "writer-waits", SOMETIMES, "the writer waits because a reader has not read"),
+    Property("S4", "reader-waits", SOMETIMES, "a reader waits because nothing new is in its block"),
+    Property("S5", "backlog", SOMETIMES, "a reader receives a message when a newer one is there already", blocks_min=2),
+    Property("S6", "side-by-side", SOMETIMES, "the writer and a reader are in two blocks at once", blocks_min=2),
+    Property("S7", "shared-block", SOMETIMES, "two readers are in one block at once", readers_min=2),
+    Property("S8", "fill-aborted", SOMETIMES, "the writer's caller raises while it fills a block", needs_aborts=True),
+    Property("S9", "read-aborted", SOMETIMES, "a reader's caller raises while it reads a block", needs_aborts=True),
+)
+
+BY_NAME: Final = {prop.name: prop for prop in PROPERTIES}
+SAFETY: Final = tuple(prop.name for prop in PROPERTIES if prop.modality == ALWAYS)
+"""Names of the *always* properties, in the order in which a step that breaks several is reported."""
+LIVENESS: Final = tuple(prop.name for prop in PROPERTIES if prop.modality == EVENTUALLY)
+"""Names of the *eventually* properties, which are judged on the whole graph of states."""
+ALL: Final = (*SAFETY, *LIVENESS)
+WITNESSES: Final = tuple(prop.name for prop in PROPERTIES if prop.modality == SOMETIMES)
+
+
+def select(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Check names of *always* and *eventually* properties, and put them in the order of this module.
+
+    Raises :class:`VariantError` for an unknown name, and for a *sometimes*, which cannot be checked for being broken.
+    """
+    for name in names:
+        if name not in ALL:
+            raise VariantError(f"unknown property {name!r}; the properties are {', '.join(ALL)}")
+    return tuple(name for name in ALL if name in names)
+
+
+def unseen_partners(names: tuple[str, ...], seen: frozenset[str], readers: int, blocks: int, aborts: bool) -> tuple[str, ...]:
+    """The *sometimes* that should have been seen in a ring of this size, for these properties, and were not."""
+    wanted = {partner for name in names for partner in BY_NAME[name].partners}
+    return tuple(
+        name
+        for name in WITNESSES
+        if name in wanted
+        and name not in seen
+        and readers >= BY_NAME[name].readers_min
+        and blocks >= BY_NAME[name].blocks_min
+        and (aborts or not BY_NAME[name].needs_aborts)
+    )

@@ -1,0 +1,43 @@
+"""A run as lines of text for a terminal. Rules: plain text, at most 120 columns; the reader needs no other page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from ringbuffer.protocol.properties import BY_NAME
+from ringbuffer.trace.record import Step
+
+_HEAD = f"{'step':>4}  {'actor':<9} {'row':<3} {'block':>5}  {'access':<18} {'block afterwards':<24}"
+
+
+def message_name(value: int) -> str:
+    """How a payload value is written: ``m3``, or ``–`` for a word that nobody wrote."""
+    return f"m{value}" if value else "–"
+
+
+def _flags(flags: Sequence[int]) -> str:
+    return f"{flags[0]}{''.join(map(str, flags[1:]))}"
+
+
+def step_line(step: Step) -> str:
+    """One step as one line."""
+    held = " ".join(map(message_name, step.payload))
+    after = f"{_flags(step.flags)} case {int(step.case)} [{held}]"
+    line = f"{step.number:>4}  {step.actor:<9} {step.row:<3} {step.block:>5}  {step.access:<18} {after:<24}"
+    return f"{line} {step.note}".rstrip()
+
+
+def render(steps: Iterable[Step], *, cycle_start: int | None = None) -> str:
+    """All steps, a line each, with a head, and a line for each property that a step breaks.
+
+    ``cycle_start``: the number of the step from which the run repeats itself for ever.
+    """
+    lines = [_HEAD]
+    for step in steps:
+        if step.number == cycle_start:
+            lines.append("      from here on, for ever:")
+        lines.append(step_line(step))
+        for name in step.broken:
+            prop = BY_NAME[name]
+            lines.append(f"      ✗ {prop.id} {prop.name}: not so that {prop.statement}")
+    return "\n".join(lines)
