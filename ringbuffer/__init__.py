@@ -1,1 +1,30 @@
-"""placeholder"""
+"""A ring of blocks in shared memory: one writer, N readers, no lock; every reader gets every message, whole and in order.
+
+``ShmRingBuffer`` is the ring, ``ShmRingBufferIO`` one end of it; ``create_from_process_group`` makes both for the ranks of a
+``torch.distributed`` group, and is the only name here that needs torch.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ringbuffer.endpoint import ShmRingBufferIO
+from ringbuffer.errors import MissingExtraError, RingBufferError
+from ringbuffer.ring import ShmRingBuffer
+from ringbuffer.version import __version__
+
+if TYPE_CHECKING:
+    from ringbuffer.distributed import create_from_process_group as create_from_process_group
+
+
+__all__ = ["RingBufferError", "ShmRingBuffer", "ShmRingBufferIO", "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    if name != "create_from_process_group":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        from ringbuffer.distributed import create_from_process_group
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("create_from_process_group", "torch") from error
+    return create_from_process_group

@@ -33,6 +33,10 @@ class RankError(RingBufferError, ValueError):
     """A rank is neither -1 (the writer) nor one of ``0 .. n_reader - 1``."""
 
 
+class RoleTaken(RingBufferError, RuntimeError):
+    """A rank of a ring is in use already."""
+
+
 class WrongSideError(RingBufferError, RuntimeError):
     """A reader was asked to write, or the writer to read."""
 

@@ -46,7 +46,7 @@ class Actor(NamedTuple):
     """
 
     pc: int
-    index: int
+    block: int
     todo: int
     zeros: int
     word: int
@@ -157,14 +157,14 @@ class Model:
             rank = actor - self.setup.writers
             yield from self._flag_access(state, actor, me, 1 + rank if access.flag is Flag.OWN else 0, 0)
 
-    def _at(self, program: Program, pc: int, index: int) -> Actor:
+    def _at(self, program: Program, pc: int, block: int) -> Actor:
         each = program[pc].row.access.flag is Flag.EACH
-        return Actor(pc, index, self._all_ranks if each else 0, 0, 0, judge.NO_MESSAGE)
+        return Actor(pc, block, self._all_ranks if each else 0, 0, 0, judge.NO_MESSAGE)
 
     def _flag_access(self, state: State, actor: int, me: Actor, flag: int, detail: int) -> Iterator[Transition]:
         """A load or a store of one flag byte of the actor's block."""
         access = self.programs[actor][me.pc].row.access
-        location = self.shape.flag(me.index, flag)
+        location = self.shape.flag(me.block, flag)
         if access.kind is Kind.STORE:
             assert access.value is not None, "a store has a value"
             after = self.memory.store(state.memory, actor, location, access.value, access.ordering)
@@ -188,13 +188,13 @@ class Model:
 
     def _payload(self, state: State, actor: int, me: Actor, kind: Kind, detail: int) -> Iterator[Transition]:
         """One word of the payload, written or read by the actor's caller, which may raise after it."""
-        location = self.shape.word(me.index, me.word)
+        location = self.shape.word(me.block, me.word)
         ordering = self.programs[actor][me.pc].row.access.ordering
         whole = me.word + 1 == self.setup.words
         if kind is Kind.FILL:
             begun = state.begun + (me.word == 0 and self.lasting)
             message = me.message if me.word else (begun if self.lasting else _FRESH)
-            over = self.memory.payload(state.memory, me.index)[me.word]
+            over = self.memory.payload(state.memory, me.block)[me.word]
             owed, fault = judge.overwritten(state.owed, over) if over != message else (state.owed, None)
             broken: tuple[str, ...] = (fault,) if fault else ()
             after = self.memory.store(state.memory, actor, location, message, ordering)
@@ -246,18 +246,18 @@ class Model:
         program = self.programs[actor]
         branch = program[me.pc].branch(outcome)
         is_writer = actor < self.setup.writers
-        index = (me.index + 1) % self.setup.blocks if branch.moves else me.index
+        block = (me.block + 1) % self.setup.blocks if branch.moves else me.block
         progress = NOTHING
         if branch.edge is Edge.WAITED:
             seen = (*seen, "writer-waits" if is_writer else "reader-waits")
         elif branch.edge is Edge.FINISHED:
             progress = SOMETHING if is_writer else NOTHING
-            held = self.memory.payload(state.memory, me.index)
+            held = self.memory.payload(state.memory, me.block)
             if not is_writer:
                 owed, fault = judge.passed_over(state.owed, actor - self.setup.writers, held)
                 if fault:
                     broken, state = (*broken, fault), state._replace(owed=owed)
-        moved = self._at(program, branch.pc, index)
+        moved = self._at(program, branch.pc, block)
         state = self._with(state, actor, moved)
         if program[branch.pc].row.is_payload:
             together, beside = self._company(state, actor, moved, is_writer)
@@ -274,7 +274,7 @@ class Model:
             if other == actor or not self.programs[other][them.pc].row.is_payload:
                 continue
             other_writes = other < self.setup.writers
-            if me.index != them.index:
+            if me.block != them.block:
                 seen = (*seen, "side-by-side") if is_writer != other_writes else seen
             elif is_writer or other_writes:
                 broken = ("exclusion",)
@@ -372,7 +372,7 @@ class Simulation:
         model, before, after = self.model, self.state, transition.state
         me, moved = before.actors[actor], after.actors[actor]
         row = model.programs[actor][me.pc].row
-        block, access = me.index, row.access
+        block, access = me.block, row.access
         payload = model.memory.payload(after.memory, block)
         flags = model.memory.entry(after.memory, block)
         if row.is_payload:
@@ -413,7 +413,7 @@ class Simulation:
         if payload and detail == ABORT:
             return "the caller raises: " + ("nothing is published" if actor < self.setup.writers else "it stays unread")
         if payload and before.word + 1 == self.setup.words and actor >= self.setup.writers:
-            got = self.model.memory.payload(transition.state.memory, before.index)[before.word]
+            got = self.model.memory.payload(transition.state.memory, before.block)[before.word]
             rank = actor - self.setup.writers
             if before.word and got != before.message:
                 return f"reader {rank} got a mix of {message_name(before.message)} and {message_name(got)}"
@@ -421,7 +421,7 @@ class Simulation:
             wanted = f", and was owed {message_name(expected[0])}" if expected and expected[0] != got else ""
             return f"reader {rank} receives {message_name(got)}{wanted}"
         if "writer-waits" in transition.seen or "reader-waits" in transition.seen:
-            return "waits" if before.index == after.index else f"busy: goes on to block {after.index}"
+            return "waits" if before.block == after.block else f"busy: goes on to block {after.block}"
         return ""
 
 

@@ -45,8 +45,8 @@ class Result:
     """The answer to one question.
 
     ``status``: ``holds``, ``refuted`` or ``unknown``. ``property``: the name of the property that broke, or ``None``.
-    ``trace``: the shortest counterexample, empty unless refuted; ``cycle_start``: for a liveness property, the number of the step
-    from which it repeats for ever. ``token`` replays the trace. ``complete``: whether every reachable state was visited.
+    ``trace``: the shortest counterexample, empty unless refuted; ``cycle_start``: for a liveness property, the number of the
+    step from which it repeats for ever. ``token`` replays the trace. ``complete``: whether every reachable state was visited.
     ``seen``: the *sometimes* that were observed; ``vacuous``: those that should have been and were not.
     """
 

@@ -93,9 +93,7 @@ def _fair(graph: Graph, states: Sequence[State], component: list[int], inside: l
     return all(any(not any(graph.model.transitions_of(states[node], actor)) for node in component) for actor in absent)
 
 
-def _components(
-    graph: Graph, count: int, allowed: Callable[[int], bool], usable: Callable[[int], bool]
-) -> Iterator[list[int]]:
+def _components(graph: Graph, count: int, allowed: Callable[[int], bool], usable: Callable[[int], bool]) -> Iterator[list[int]]:
     """The strongly connected components among the allowed states, by the usable steps (Tarjan 1972, without recursion)."""
     index = array("q", [-1]) * count
     low = array("q", [0]) * count
@@ -140,13 +138,13 @@ def _components(
                     yield component
 
 
-def _cycle(
-    graph: Graph, entry: int, members: set[int], usable: Callable[[int], bool]
-) -> tuple[int, tuple[Choice, ...]]:
+def _cycle(graph: Graph, entry: int, members: set[int], usable: Callable[[int], bool]) -> tuple[int, tuple[Choice, ...]]:
     """A closed walk from ``entry`` inside ``members`` in which every actor that can steps at least once."""
     walk: list[Choice] = []
     at = entry
-    todo = {graph.actors[edge] for node in members for edge in graph.edges(node) if usable(edge) and graph.targets[edge] in members}
+    todo = {
+        graph.actors[edge] for node in members for edge in graph.edges(node) if usable(edge) and graph.targets[edge] in members
+    }
     while todo:
         edge_path = _nearest(graph, at, members, usable, lambda edge: graph.actors[edge] in todo)
         walk += [graph.choices[edge] for edge in edge_path]

@@ -1,0 +1,1 @@
+"""Where rows run: simulated memories, and the real segment with its layout."""

@@ -1,10 +1,10 @@
-"""What a memory is, for whoever runs rows on one.
+"""What a simulated memory is, for whoever runs rows on one.
 
-Every access yields its possible outcomes, each a value and the memory after it. A simulated memory is a value itself: its
-states are immutable and hashable, and a weak one has several outcomes for one load. The real segment has exactly one
-outcome, and is its own state. Rules: the interpreters of rows touch shared memory through this interface only; locations
-are numbers, which :class:`Shape` gives out. Limits: one location holds one flag byte or one payload word; there is no
-mixed-size access.
+Every access yields its possible outcomes, each a value and the memory after it: states are immutable and hashable, and a weak
+memory has several outcomes for one load. Rules: the model touches memory through this interface only; locations are numbers,
+which :class:`Shape` gives out. Limits: one location holds one flag byte or one payload word; there is no mixed-size access.
+The real segment does not stand behind this interface, because an access to it cannot be tried out and taken back; rows are
+compiled to direct accesses instead (``compiled.py``), and held to the model by stepping both.
 """
 
 from __future__ import annotations

@@ -144,8 +144,8 @@ class Variant:
         return self._with_table(table, replace(table, rows=rows), Edit(operation, arguments))
 
     def _with_table(self, old: Table, new: Table, *edits: Edit) -> Variant:
-        side = "writer" if old is self.writer else "reader"
-        return replace(self, **{side: new}, edits=self.edits + edits)
+        writer, reader = (new if table is old else table for table in (self.writer, self.reader))
+        return replace(self, writer=writer, reader=reader, edits=self.edits + edits)
 
     def _with_policy(self, policy: str) -> Variant:
         if policy not in POLICIES:

@@ -71,7 +71,9 @@ class Token:
         """Read a token. Raises :class:`TokenError` for anything that is not one, saying what is wrong."""
         parts = text.strip().split(".")
         if len(parts) != 7 or parts[0] != PREFIX:
-            raise TokenError(f"{_shown(text)} is no replay token: a token has the form {PREFIX}.SETUP.EDITS.TABLES.COUNT.CHOICES.CHECK")
+            raise TokenError(
+                f"{_shown(text)} is no replay token: a token has the form {PREFIX}.SETUP.EDITS.TABLES.COUNT.CHOICES.CHECK"
+            )
         if _check(".".join(parts[:-1])) != parts[-1]:
             raise TokenError(f"{_shown(text)} is damaged: its check characters do not fit; copy it again, in full")
         _, setup, edits, tables, count, choices, _ = parts

@@ -1,0 +1,164 @@
+"""The real segment: POSIX shared memory, mapped into this process.
+
+``Segment`` creates, attaches, closes and unlinks; it hands out views of blocks and flags, on which the compiled rows
+(``compiled.py``) make their accesses.
+
+Rules:
+
+* A new segment is reserved before it is mapped: a file system without room is an error at creation, not a crash (SIGBUS) at
+  the first write. The header is written last.
+* The creator, and only the creator, tells ``multiprocessing``'s resource tracker of the segment, so that the name goes away
+  even if the creator is killed. Attaching tells the tracker nothing: it would unlink the segment under the others (CPython
+  issue 82300). Nothing is patched.
+* ``close()`` unmaps; ``unlink()`` removes the name; neither does the other's work.
+
+Limits: POSIX only. Where a caller still holds a view of the mapping, it stays mapped until that view is gone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import mmap
+import os
+import secrets
+from multiprocessing import resource_tracker
+
+from ringbuffer.errors import SegmentFormatError, SegmentMissingError, SegmentSpaceError, UnsupportedPlatformError
+from ringbuffer.memory.layout import FRAME_BYTES, HEADER_BYTES, IDENTITY_BYTES, Header, Layout
+
+try:
+    import _posixshmem  # type: ignore[import-not-found]
+except ImportError:  # pragma: no cover
+    _posixshmem = None
+
+NAME_PREFIX = "shm_ring_"
+"""How the names of our segments begin; what follows is random."""
+_MODE_OWNER_ONLY = 0o600
+_ZEROS_CHUNK_BYTES = 1 << 20
+
+
+def _open(name: str, flags: int) -> int:
+    if _posixshmem is None:  # pragma: no cover
+        raise UnsupportedPlatformError("this platform has no POSIX shared memory; the checker runs here, the ring does not")
+    descriptor: int = _posixshmem.shm_open("/" + name, flags, mode=_MODE_OWNER_ONLY)
+    return descriptor
+
+
+class Segment:
+    """One mapped segment. Make one with :meth:`create` or :meth:`attach`."""
+
+    def __init__(self, name: str, mapping: mmap.mmap, header: Header, layout: Layout, owner_pid: int | None) -> None:
+        self.name = name
+        self.header = header
+        self.layout = layout
+        self.owner_pid = owner_pid
+        """The process that has told the resource tracker of the name, and owes its removal; ``None`` when nobody does."""
+        self._mapping = mapping
+        self._view = memoryview(mapping)
+        self._readonly = self._view.toreadonly()
+
+    @classmethod
+    def create(cls, layout: Layout, *, initial_read_flag: int = 0) -> Segment:
+        """Make a new segment with a name of its own, zeroed and reserved.
+
+        Raises :class:`SegmentSpaceError` when there is no room, and then nothing is left behind.
+        """
+        identity = secrets.token_bytes(IDENTITY_BYTES)
+        name = NAME_PREFIX + identity.hex()[:16]
+        descriptor = _open(name, os.O_CREAT | os.O_EXCL | os.O_RDWR)
+        try:
+            resource_tracker.register("/" + name, "shared_memory")
+            try:
+                _reserve(descriptor, layout.total_bytes)
+                mapping = mmap.mmap(descriptor, layout.total_bytes)
+            except (OSError, ValueError, OverflowError) as error:
+                raise SegmentSpaceError(layout.total_bytes, str(error)) from error
+            finally:
+                os.close(descriptor)
+            header = Header.of(layout, initial_read_flag=initial_read_flag, creator_pid=os.getpid(), identity=identity)
+            segment = cls(name, mapping, header, layout, os.getpid())
+            for block_index in range(layout.max_chunks if initial_read_flag else 0):
+                segment.read_flags(block_index)[:] = bytes([initial_read_flag]) * layout.n_reader
+            packed = header.pack()
+            segment._view[: len(packed)] = packed
+            return segment
+        except BaseException:
+            _remove_name(name, tracked=True)
+            raise
+
+    @classmethod
+    def attach(cls, name: str) -> Segment:
+        """Map an existing segment, and check every field of its header.
+
+        Raises :class:`SegmentMissingError` when there is none of that name, and :class:`SegmentFormatError` when it is not a
+        segment of ours. ``PermissionError`` passes as it is.
+        """
+        try:
+            descriptor = _open(name, os.O_RDWR)
+        except FileNotFoundError:
+            raise SegmentMissingError(name) from None
+        try:
+            size = os.fstat(descriptor).st_size
+            if size < HEADER_BYTES:
+                raise SegmentFormatError(name, "size", f"{size} bytes cannot hold a header of {HEADER_BYTES}")
+            mapping = mmap.mmap(descriptor, size)
+        finally:
+            os.close(descriptor)
+        try:
+            with memoryview(mapping) as view:
+                header, layout = Header.read(name, view)
+        except BaseException:
+            mapping.close()
+            raise
+        return cls(name, mapping, header, layout, None)
+
+    def frame(self, block_index: int) -> memoryview:
+        """A block, writable: its frame header, then its payload."""
+        start = self.layout.block_offset(block_index)
+        return self._view[start : start + FRAME_BYTES + self.layout.max_chunk_bytes]
+
+    def readonly_frame(self, block_index: int) -> memoryview:
+        """A block, read-only."""
+        start = self.layout.block_offset(block_index)
+        return self._readonly[start : start + FRAME_BYTES + self.layout.max_chunk_bytes]
+
+    def flags(self, block_index: int) -> memoryview:
+        """A block's flags: the written flag, then the read flags."""
+        start = self.layout.entry_offset(block_index)
+        return self._view[start : start + self.layout.entry_bytes]
+
+    def read_flags(self, block_index: int) -> memoryview:
+        """A block's read flags."""
+        start = self.layout.entry_offset(block_index)
+        return self._view[start + 1 : start + self.layout.entry_bytes]
+
+    def unlink(self) -> None:
+        """Remove the name, so that nobody can attach any more; those who have attached go on. Again does nothing."""
+        tracked = self.owner_pid == os.getpid()
+        self.owner_pid = None if tracked else self.owner_pid
+        _remove_name(self.name, tracked=tracked)
+
+    def close(self) -> None:
+        """Unmap. Raises ``BufferError`` while somebody holds a view of a block; closing again does nothing."""
+        self._readonly.release()
+        self._view.release()
+        self._mapping.close()
+
+
+def _remove_name(name: str, *, tracked: bool) -> None:
+    """Remove a segment's name; no error if it is gone already. ``tracked``: whether this process told the tracker of it."""
+    with contextlib.suppress(FileNotFoundError):
+        _posixshmem.shm_unlink("/" + name)
+    if tracked:
+        resource_tracker.unregister("/" + name, "shared_memory")
+
+
+def _reserve(descriptor: int, total_bytes: int) -> None:
+    """Give the file its size with memory behind every byte."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(descriptor, 0, total_bytes)
+        return
+    os.ftruncate(descriptor, total_bytes)  # pragma: no cover
+    zeros = bytes(_ZEROS_CHUNK_BYTES)  # pragma: no cover
+    for start in range(0, total_bytes, len(zeros)):  # pragma: no cover
+        os.pwrite(descriptor, zeros[: total_bytes - start], start)
