@@ -104,6 +104,8 @@ class Setup:
             raise GeometryError(f"writers is {self.writers}, and a simulated ring has 1 to {WRITERS_MAX}")
         if self.messages is not None and not 1 <= self.messages <= MESSAGES_MAX:
             raise GeometryError(f"messages is {self.messages}, and it is None (unbounded) or 1 to {MESSAGES_MAX}")
+        make_memory(self.memory, Shape(self.readers, self.blocks, self.words))
+        assert self.variant.programs, "both tables have rows, or this has raised"
 
 
 class Model:

@@ -205,7 +205,9 @@ def _send(writer: ShmRingBufferIO, message: dict[str, Any], workers: list[BasePr
             waited += error.waited_seconds
             for rank in error.missing_ranks:
                 if not workers[rank].is_alive():
-                    raise RunFailed(f"reader {rank} died (exit code {workers[rank].exitcode}) before it had read all") from error
+                    raise RunFailed(
+                        f"reader {rank} died (exit code {workers[rank].exitcode}) before it had read all"
+                    ) from error
             if waited > STALL_SECONDS:
                 raise RunFailed(f"nothing moved for {waited:.0f} s: {error}") from error
 

@@ -146,7 +146,12 @@ def _cycle(graph: Graph, entry: int, members: set[int], usable: Callable[[int], 
         graph.actors[edge] for node in members for edge in graph.edges(node) if usable(edge) and graph.targets[edge] in members
     }
     while todo:
-        edge_path = _nearest(graph, at, members, usable, lambda edge, todo=frozenset(todo): graph.actors[edge] in todo)
+        left = frozenset(todo)
+
+        def steps_for(edge: int, left: frozenset[int] = left) -> bool:
+            return graph.actors[edge] in left
+
+        edge_path = _nearest(graph, at, members, usable, steps_for)
         walk += [graph.choices[edge] for edge in edge_path]
         todo -= {graph.actors[edge] for edge in edge_path}
         at = graph.targets[edge_path[-1]]

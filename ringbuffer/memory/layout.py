@@ -17,27 +17,8 @@
     | ...                  |
     +----------------------+  total_bytes (the platform may round the segment up to whole pages)
 
-The header, little-endian, one field after the other without gaps:
-
-    ======  =====  ====================  =========================================================
-    offset  bytes  field                 value
-    ======  =====  ====================  =========================================================
-    0       8      magic                 ``b"SHMRING\\0"``
-    8       4      version               LAYOUT_VERSION
-    12      4      header_bytes          HEADER_BYTES
-    16      4      n_reader              number of readers
-    20      4      initial_read_flag     what each read flag was when the segment was made: 0 or 1
-    24      8      max_chunk_bytes       payload bytes of a block
-    32      8      max_chunks            number of blocks
-    40      8      block_stride_bytes    distance between blocks
-    48      8      entry_stride_bytes    distance between entries
-    56      8      data_offset           where block 0 begins
-    64      8      metadata_offset       where entry 0 begins
-    72      8      total_bytes           end of the last entry
-    80      8      creator_pid           process that made the segment
-    88      16     identity              random; tells the segment from another that got its name later
-    104     4      checksum              CRC-32 of all bytes before it
-    ======  =====  ====================  =========================================================
+The header is little-endian, its fields stand one after the other without gaps in the order of :class:`Header`, and a CRC-32 of
+all of them follows; ``FIELD_MEANINGS`` says what each holds.
 
 Rules: blocks and entries start on cache lines, so that two blocks, and the flags of two blocks, never share one. Limits: a
 header is written once, before anybody else can attach, and never changed.
@@ -65,8 +46,34 @@ BLOCKS_MAX: Final = 1 << 20
 CHUNK_BYTES_MAX: Final = 1 << 40
 TOTAL_BYTES_MAX: Final = 1 << 46
 
-_FIELDS = struct.Struct("<8sIIIIQQQQQQQQ16s")
+_FIELD_CODES = ("8s", "I", "I", "I", "I", "Q", "Q", "Q", "Q", "Q", "Q", "Q", "Q", "16s")
+_FIELDS = struct.Struct("<" + "".join(_FIELD_CODES))
 _CHECKSUM = struct.Struct("<I")
+
+FIELD_MEANINGS: Final = {
+    "magic": "`SHMRING` and a zero byte",
+    "version": "`LAYOUT_VERSION`",
+    "header_bytes": "`HEADER_BYTES`",
+    "n_reader": "number of readers",
+    "initial_read_flag": "what each read flag was when the segment was made: 0 or 1",
+    "max_chunk_bytes": "payload bytes of a block",
+    "max_chunks": "number of blocks",
+    "block_stride_bytes": "distance between blocks",
+    "entry_stride_bytes": "distance between entries",
+    "data_offset": "where block 0 begins",
+    "metadata_offset": "where entry 0 begins",
+    "total_bytes": "end of the last entry, rounded up to a cache line",
+    "creator_pid": "process that made the segment",
+    "identity": "random bytes; they tell the segment from another that got its name later",
+    "checksum": "CRC-32 of all bytes before it",
+}
+
+
+def field_sizes() -> list[int]:
+    """The bytes that each field of the header takes, in their order, the checksum last."""
+    return [*(struct.calcsize("<" + code) for code in _FIELD_CODES), _CHECKSUM.size]
+
+
 assert _FIELDS.size + _CHECKSUM.size <= HEADER_BYTES
 
 

@@ -1,0 +1,255 @@
+"""The ``ringbuffer`` command.
+
+Exit status: 0 it holds (or the command did its work), 1 it is refuted (or failed), 2 the call makes no sense, 3 a bound was
+reached before there was an answer, 130 interrupted. Rules: what a command reports goes to standard output, with ``--json`` as
+exactly one object; progress and errors go to standard error. Limits: ``check`` without ``--json`` needs the extra ``check``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from ringbuffer import specification
+from ringbuffer.checker.claims import CLAIMS, SIZES, Scope, Verdict, check_claims
+from ringbuffer.checker.explore import HOLDS, REFUTED, STATES_MAX, UNKNOWN
+from ringbuffer.errors import RingBufferError, TokenError
+from ringbuffer.memory.simulated import MEMORIES
+from ringbuffer.protocol import Variant
+from ringbuffer.protocol.properties import ALL, LIVENESS, SAFETY, select
+from ringbuffer.protocol.variant import POLICIES
+from ringbuffer.simulator import Setup, Simulation
+from ringbuffer.trace.text import render
+from ringbuffer.version import __version__
+
+EXIT_HOLDS, EXIT_REFUTED, EXIT_USAGE, EXIT_UNKNOWN, EXIT_INTERRUPTED = 0, 1, 2, 3, 130
+_EXIT_OF: Final = {HOLDS: EXIT_HOLDS, REFUTED: EXIT_REFUTED, UNKNOWN: EXIT_UNKNOWN}
+
+QUESTION_CLAIMS: Final = ("safety-sc", "progress-sc")
+"""What ``check`` tries when it is asked about an edited protocol or a ring of another size."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line, and return its exit status."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    try:
+        status: int = options.run(options)
+    except RingBufferError as error:
+        print(f"ringbuffer {options.command}: {error}", file=sys.stderr)
+        return EXIT_REFUTED if options.command == "demo" else EXIT_USAGE
+    except KeyboardInterrupt:
+        print(f"ringbuffer {options.command}: interrupted", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    return status
+
+
+class _AppendEdit(argparse.Action):
+    """Collect the edits of the tables in the order in which they were typed, whatever their kind."""
+
+    def __call__(
+        self, _parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option: str | None = None
+    ) -> None:
+        assert option is not None, "an edit is an option"
+        edits = list(getattr(namespace, "edits", None) or [])
+        namespace.edits = [*edits, f"{option.removeprefix('--')}={values}"]
+
+
+def _add_edits(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("edit the protocol (edits apply in the order given)")
+    group.set_defaults(edits=[])
+    for option, metavar, text in (
+        ("--without", "ROW", "drop a row, for instance W3"),
+        ("--swap", "ROW,ROW", "exchange two rows of one side"),
+        ("--move", "ROW,BEFORE", "move a row to directly before another"),
+        ("--weaken", "ROW", "make an ordered access relaxed"),
+        ("--policy", "|".join(POLICIES), "how the sides move through the ring; the original scans"),
+        ("--initial-read-flag", "0|1", "the value of every read flag in a new segment"),
+        ("--missing-readers", "COUNT", "how many read flags may be 0 when W2 takes a block for free"),
+    ):
+        group.add_argument(option, metavar=metavar, action=_AppendEdit, help=text)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="ringbuffer",
+        description="The shared-memory broadcast ring: check the protocol, see it run, replay a run, print its specification.",
+        epilog="exit status: 0 holds, 1 refuted or failed, 2 usage, 3 a bound was reached before an answer",
+    )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_check(commands.add_parser("check", help="try the claims, or ask about an edited protocol"))
+    _add_demo(commands.add_parser("demo", help="real processes broadcast real objects"))
+    _add_replay(commands.add_parser("replay", help="run again what a token names"))
+    _add_spec(commands.add_parser("spec", help="keep the generated parts of the specification up to date"))
+    return parser
+
+
+def _add_check(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(run=_check)
+    parser.description = (
+        "Without options: try every claim. With an edited protocol or a size: explore every interleaving of that, and print the"
+        " shortest counterexample if there is one."
+    )
+    parser.add_argument("--readers", type=int, metavar="N", help="explore rings with N readers")
+    parser.add_argument("--blocks", type=int, metavar="K", help="explore rings with K blocks")
+    parser.add_argument("--messages", type=int, metavar="M", help="how many messages a run writes (default: unbounded)")
+    parser.add_argument("--writers", type=int, default=1, metavar="N", help="more than 1 is a fault (default: 1)")
+    parser.add_argument("--memory", default="sc", metavar="|".join(MEMORIES), help="the simulated memory (default: sc)")
+    parser.add_argument("--property", action="append", metavar="NAME", help=f"judge only this one of {', '.join(ALL)}")
+    parser.add_argument(
+        "--claim", action="append", metavar="ID", help=f"try only this one of {', '.join(c.id for c in CLAIMS)}"
+    )
+    parser.add_argument(
+        "--max-states", type=int, default=STATES_MAX, metavar="N", help=f"give up beyond N states (default: {STATES_MAX})"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    _add_edits(parser)
+
+
+def _scope(options: argparse.Namespace) -> Scope:
+    """The question that the options ask. Raises :class:`RingBufferError` for one that makes no sense."""
+    sizes: tuple[tuple[int, int], ...] = SIZES
+    if options.readers is not None or options.blocks is not None:
+        readers, blocks = (2 if number is None else number for number in (options.readers, options.blocks))
+        sizes = ((readers, blocks),)
+    scope = Scope(
+        variant=Variant.parse(*options.edits),
+        sizes=sizes,
+        messages=options.messages,
+        writers=options.writers,
+        max_states=options.max_states,
+        memory=options.memory,
+        properties=select(tuple(options.property or ALL)),
+        arguments=_as_typed(options),
+    )
+    for readers, blocks in sizes:  # a setup checks itself, here before anything is run
+        Setup(scope.variant, readers, blocks, 2, scope.writers, scope.messages, True, scope.memory)
+    return scope
+
+
+def _as_typed(options: argparse.Namespace) -> str:
+    """The question's options again, for the command that repeats it."""
+    words = [f"--{edit.replace('=', ' ', 1)}" for edit in options.edits]
+    words += [
+        f"--{name.replace('_', '-')} {getattr(options, name)}"
+        for name, usual in (
+            ("readers", None),
+            ("blocks", None),
+            ("messages", None),
+            ("writers", 1),
+            ("memory", "sc"),
+            ("max_states", STATES_MAX),
+        )
+        if getattr(options, name) != usual
+    ]
+    words += [f"--property {name}" for name in options.property or []]
+    return " ".join(words)
+
+
+def _check(options: argparse.Namespace) -> int:
+    scope = _scope(options)
+    known = tuple(claim.id for claim in CLAIMS)
+    unknown = [name for name in options.claim or [] if name not in known]
+    if unknown:
+        print(f"ringbuffer check: unknown claim {unknown[0]!r}; the claims are {', '.join(known)}", file=sys.stderr)
+        return EXIT_USAGE
+    ids = tuple(options.claim or (_question_claims(scope) if scope.arguments else known))
+    if options.json:
+        verdicts = list(check_claims(scope, ids, lambda *_: None))
+        print(json.dumps({"claims": [verdict.as_json() for verdict in verdicts], "verdict": _overall(verdicts)}, indent=2))
+    else:
+        from ringbuffer.display import show_claims
+
+        verdicts = show_claims(scope, [claim for claim in CLAIMS if claim.id in ids], _overall)
+    return _EXIT_OF[_overall(verdicts)]
+
+
+def _question_claims(scope: Scope) -> tuple[str, ...]:
+    """The claims that judge at least one of the properties asked about."""
+    judged = {"safety-sc": SAFETY, "progress-sc": LIVENESS}
+    return tuple(name for name in QUESTION_CLAIMS if set(judged[name]) & set(scope.properties))
+
+
+def _overall(verdicts: Sequence[Verdict]) -> str:
+    """Refuted if any is; unknown if any is; else holds."""
+    statuses = {verdict.status for verdict in verdicts}
+    return next((status for status in (REFUTED, UNKNOWN) if status in statuses), HOLDS)
+
+
+def _add_demo(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(run=_demo)
+    parser.description = "Broadcast real objects from one process to others, each of which checks every message."
+    parser.add_argument("--readers", type=int, default=3, metavar="N", help="reader processes (default: 3)")
+    parser.add_argument("--blocks", type=int, default=4, metavar="K", help="blocks of the ring (default: 4)")
+    parser.add_argument("--messages", type=int, default=20_000, metavar="M", help="messages to send (default: 20000)")
+    parser.add_argument("--seed", type=int, default=0, help="of the random sizes and contents (default: 0)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    _add_edits(parser)
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from ringbuffer.demo import run_demo
+
+    variant = Variant.parse(*options.edits)
+    clean = run_demo(options.readers, options.blocks, options.messages, variant, options.seed, as_json=options.json)
+    return EXIT_HOLDS if clean else EXIT_REFUTED
+
+
+def _add_replay(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(run=_replay)
+    parser.description = "Run again what a token names, step by step. Exit status 1 if the run breaks a property."
+    parser.add_argument("token", metavar="TOKEN", help="a token, or a file that holds one, or - for standard input")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def _replay(options: argparse.Namespace) -> int:
+    text = options.token
+    if text == "-":
+        text = sys.stdin.read()
+    elif Path(text).is_file():
+        text = Path(text).read_text(encoding="utf-8")
+    try:
+        simulation = Simulation.replay(text)
+    except TokenError as error:
+        print(f"ringbuffer replay: {error}", file=sys.stderr)
+        return EXIT_USAGE
+    setup, broken = simulation.setup, sorted({name for step in simulation.steps for name in step.broken})
+    if options.json:
+        steps = [step.as_json() for step in simulation.steps]
+        print(
+            json.dumps({"variant": str(setup.variant), "broken": broken, "token": simulation.token(), "steps": steps}, indent=2)
+        )
+    else:
+        print(f"{setup.variant}: {setup.readers} readers × {setup.blocks} blocks, memory {setup.memory}")
+        print(render(simulation.steps))
+        print(f"broken: {', '.join(broken) or 'nothing'}")
+    return EXIT_REFUTED if broken else EXIT_HOLDS
+
+
+def _add_spec(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(run=_spec)
+    parser.description = "The specification's tables and diagrams are generated from the protocol's tables."
+    action = parser.add_mutually_exclusive_group(required=True)
+    action.add_argument("--check", action="store_true", help="fail if a generated part is out of date")
+    action.add_argument("--write", action="store_true", help="bring every generated part up to date")
+    parser.add_argument("--folder", type=Path, default=Path("spec"), help="where the chapters are (default: spec)")
+
+
+def _spec(options: argparse.Namespace) -> int:
+    stale = specification.update(options.folder, write=options.write)
+    for line in stale:
+        print(line)
+    if options.write or not stale:
+        print(f"{len(stale)} parts written" if options.write else "the specification is up to date")
+        return EXIT_HOLDS
+    print("run: ringbuffer spec --write", file=sys.stderr)
+    return EXIT_REFUTED
+
+
+if __name__ == "__main__":
+    sys.exit(main())

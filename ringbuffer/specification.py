@@ -1,0 +1,209 @@
+"""The generated parts of the specification: tables and diagrams printed from the protocol's tables.
+
+A chapter holds a generated part between two markers, ``<!-- generated: NAME -->`` and ``<!-- end of NAME -->``.
+``update`` prints each part anew, and writes it or reports where the chapter differs. Rules: what can be read off the code is
+never typed into a chapter. Limits: the words around the parts are written by hand, and nothing checks those.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import fields
+from pathlib import Path
+from typing import Final
+
+from ringbuffer.checker.explore import REFUTED, Result, explore
+from ringbuffer.errors import GeometryError, RingBufferError
+from ringbuffer.memory import layout
+from ringbuffer.protocol import ORIGINAL, PROTOCOL, Branch, Case, Edge, Instruction, Outcome, Program, Variant
+from ringbuffer.protocol.properties import PROPERTIES, SAFETY
+from ringbuffer.trace.text import render
+
+_MARKED = re.compile(r"(<!-- generated: (?P<name>[a-z-]+) -->\n)(?P<body>.*?)(<!-- end of (?P=name) -->)", re.DOTALL)
+_OUTCOMES: Final = {
+    Outcome.ZERO: "0",
+    Outcome.ONE: "1",
+    Outcome.DONE: "done",
+    Outcome.ABORTED: "aborted",
+}
+
+
+class MarkerError(RingBufferError, ValueError):
+    """A chapter asks for a generated part that does not exist, or has a marker without its partner."""
+
+
+def update(folder: Path, *, write: bool) -> list[str]:
+    """Bring the generated parts of every chapter in ``folder`` up to date, or (not ``write``) only look.
+
+    Returns a line for each part that is, or was, out of date. Raises :class:`MarkerError`, and :class:`GeometryError` for a
+    folder without chapters.
+    """
+    chapters = sorted(folder.glob("*.md"))
+    if not chapters:
+        raise GeometryError(f"no chapters (*.md) in {folder}; run this in a checkout, or name the folder with --folder")
+    stale: list[str] = []
+    for chapter in chapters:
+        text = chapter.read_text(encoding="utf-8")
+        fresh = _refreshed(chapter, text, stale)
+        if write and fresh != text:
+            chapter.write_text(fresh, encoding="utf-8")
+    return stale
+
+
+def _refreshed(chapter: Path, text: str, stale: list[str]) -> str:
+    def part(match: re.Match[str]) -> str:
+        name = match["name"]
+        if name not in PARTS:
+            raise MarkerError(f"{chapter}: there is no generated part {name!r}; the parts are {', '.join(PARTS)}")
+        body = f"\n{PARTS[name]().strip()}\n\n"
+        if body != match["body"]:
+            stale.append(f"{chapter}: {name}")
+        return f"{match[1]}{body}{match[4]}"
+
+    markers = text.count("<!-- generated: ") + text.count("<!-- end of ")
+    if markers != 2 * len(_MARKED.findall(text)):
+        raise MarkerError(f"{chapter}: a marker has no partner, or two parts overlap")
+    return _MARKED.sub(part, text)
+
+
+def _table(head: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> str:
+    lines = [head, tuple("---" for _ in head), *rows]
+    return "\n".join(f"| {' | '.join(cell.replace('|', '&#124;') for cell in line)} |" for line in lines)
+
+
+def _goes(program: Program, outcome: Outcome, branch: Branch) -> str:
+    """One branch in words: ``0 → W3``."""
+    target = program[branch.pc].row.id
+    block = ", next block" if branch.moves else ""
+    match branch.edge:
+        case Edge.WAITED:
+            target = f"wait, then {target}{block}"
+        case Edge.RESTARTED:
+            target = f"{target}, same block"
+        case Edge.FINISHED:
+            target = f"{target}{block or ', same block'}"
+        case Edge.FORWARD:
+            pass
+    return f"{_OUTCOMES[outcome]} → {target}"
+
+
+def _rows(program: Program) -> str:
+    def cells(instruction: Instruction) -> tuple[str, ...]:
+        row = instruction.row
+        goes = "; ".join(_goes(program, outcome, branch) for outcome, branch in instruction.branches)
+        ordering = row.access.ordering.value + (f": {row.pairing}" if row.pairing else "")
+        return (row.id, row.title, f"`{row.access}`", ordering, goes, row.why)
+
+    head = ("id", "row", "the one access", "ordering", "then", "why it is there")
+    return _table(head, (cells(instruction) for instruction in program.instructions))
+
+
+def _diagram(program: Program) -> str:
+    """The program as a mermaid state diagram: every branch of every row, and nothing else."""
+    lines = ["```mermaid", "stateDiagram-v2", f"    [*] --> {program[0].row.id}"]
+    for instruction in program.instructions:
+        row = instruction.row
+        lines.append(f"    {row.id}: {row.id} {row.title}")
+        for outcome, branch in instruction.branches:
+            notes = [_OUTCOMES[outcome]]
+            notes += ["wait"] if branch.edge is Edge.WAITED else []
+            notes += ["next block"] if branch.moves else ["same block"] if branch.edge is not Edge.FORWARD else []
+            lines.append(f"    {row.id} --> {program[branch.pc].row.id}: {', '.join(notes)}")
+    return "\n".join([*lines, "```"])
+
+
+def _cases() -> str:
+    shown = {
+        Case.UNWRITTEN: ("`0???…`", "write", "–"),
+        Case.WRITTEN: ("`1000…0`", "–", "read"),
+        Case.PARTLY_READ: ("`1???…?`, some but not all set", "–", "read, if its own flag is 0"),
+        Case.READ_BY_ALL: ("`1111…1`", "write", "–"),
+    }
+    head = ("case", "name", "flags", "the writer may", "reader r may")
+    return _table(head, ((f"{case:d}", case.name.lower().replace("_", " "), *cells) for case, cells in shown.items()))
+
+
+def _layout() -> str:
+    assert layout.__doc__ is not None, "the module begins with the diagram"
+    start, end = layout.__doc__.index("    offset 0"), layout.__doc__.index("The header, little-endian")
+    names = ("HEADER_BYTES", "FRAME_BYTES", "CACHE_LINE_BYTES", "LAYOUT_VERSION")
+    constants = _table(("constant", "value"), ((f"`{name}`", str(getattr(layout, name))) for name in names))
+    return f"```text\n{layout.__doc__[start:end].rstrip()}\n```\n\n{constants}"
+
+
+def _header() -> str:
+    """The header's fields, with offsets computed from the format that packs them."""
+    sizes = layout.field_sizes()
+    offset = 0
+    rows = []
+    for field, size in zip((*(field.name for field in fields(layout.Header)), "checksum"), sizes, strict=True):
+        rows.append((str(offset), str(size), f"`{field}`", layout.FIELD_MEANINGS[field]))
+        offset += size
+    return _table(("offset", "bytes", "field", "value"), iter(rows))
+
+
+def _properties() -> str:
+    head = ("id", "name", "modality", "statement", "seen to be tried by")
+    return _table(
+        head,
+        ((prop.id, f"`{prop.name}`", prop.modality, prop.statement, ", ".join(prop.partners)) for prop in PROPERTIES),
+    )
+
+
+def _outcome_text(result: Result) -> str:
+    if result.status == REFUTED:
+        return f"`{result.property}`, {len(result.trace)} steps"
+    return f"{result.status} ({result.states} states)"
+
+
+def _drops() -> str:
+    """What the explorer says of each row's absence."""
+    writer, reader = PROTOCOL.programs
+    rows = [instruction.row for program in (writer, reader) for instruction in program.instructions]
+    head = ("dropped", "1 reader × 1 block", "2 readers × 2 blocks", "command")
+    return _table(
+        head,
+        (
+            (
+                f"{row.id} {row.title}",
+                _outcome_text(explore(PROTOCOL.without(row.id), 1, 1)),
+                _outcome_text(explore(PROTOCOL.without(row.id), 2, 2)),
+                f"`ringbuffer check --without {row.id} --readers 2 --blocks 2`",
+            )
+            for row in rows
+        ),
+    )
+
+
+def _scan_verdicts() -> str:
+    head = ("property", "shipped (ring order)", "original (scan)")
+    names = (*SAFETY, "progress", "starved")
+
+    def verdict(variant: Variant, name: str) -> str:
+        return _outcome_text(explore(variant, 2, 2, properties=(name,)))
+
+    return _table(head, ((f"`{name}`", verdict(PROTOCOL, name), verdict(ORIGINAL, name)) for name in names))
+
+
+def _scan_trace() -> str:
+    result = explore(ORIGINAL, 2, 2, properties=("reordered",))
+    command = "ringbuffer check --policy scan --readers 2 --blocks 2 --property reordered"
+    return f"From `{command}`:\n\n```text\n{render(result.trace)}\n```"
+
+
+PARTS: Final[dict[str, Callable[[], str]]] = {
+    "cases": _cases,
+    "drops": _drops,
+    "header": _header,
+    "layout": _layout,
+    "original-reader-rows": lambda: _rows(ORIGINAL.programs[1]),
+    "original-writer-rows": lambda: _rows(ORIGINAL.programs[0]),
+    "properties": _properties,
+    "reader-diagram": lambda: _diagram(PROTOCOL.programs[1]),
+    "reader-rows": lambda: _rows(PROTOCOL.programs[1]),
+    "scan-trace": _scan_trace,
+    "scan-verdicts": _scan_verdicts,
+    "writer-diagram": lambda: _diagram(PROTOCOL.programs[0]),
+    "writer-rows": lambda: _rows(PROTOCOL.programs[0]),
+}
