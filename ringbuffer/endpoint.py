@@ -186,10 +186,7 @@ class ShmRingBufferIO:
     def _close_endpoint(self) -> None:
         if self._refuse is not None:
             return
-        if self._holds_block:
-            raise EndpointBusyError(
-                f"{self._name()} holds a block of ring {self.buffer.name} inside a with: leave it, then close"
-            )
+        self._check_no_block_held()
         self._refuse_all(_closed_error)
         waited = Backoff()
         while self._in_use:
@@ -199,6 +196,12 @@ class ShmRingBufferIO:
                 )
         for view in self._views:
             view.release()
+
+    def _check_no_block_held(self) -> None:
+        if self._refuse is None and self._holds_block:
+            raise EndpointBusyError(
+                f"{self._name()} holds a block of ring {self.buffer.name} inside a with: leave it, then close"
+            )
 
     def _refuse_all(self, make: Callable[[ShmRingBufferIO, str], RingBufferError]) -> None:
         def refuse(call: str) -> RingBufferError:

@@ -8,7 +8,6 @@ endpoint per ring object; that two processes use one rank is not noticed here.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import weakref
 from types import TracebackType
@@ -33,13 +32,6 @@ def _attach(
         ring.close()
         raise SegmentFormatError(name, "identity", "the segment was made anew after this handle was")
     return ring
-
-
-def _finalize(segment: Segment) -> None:
-    if segment.owner_pid == os.getpid():
-        segment.unlink()
-    with contextlib.suppress(BufferError):
-        segment.close()
 
 
 class ShmRingBuffer:
@@ -81,7 +73,6 @@ class ShmRingBuffer:
         self._closed = False
         self._endpoints: dict[int, weakref.ref[ShmRingBufferIO]] = {}
         self._pid = os.getpid()
-        self._finalizer = weakref.finalize(self, _finalize, self.segment)
 
     def __repr__(self) -> str:
         state = " closed" if self._closed else ""
@@ -128,10 +119,11 @@ class ShmRingBuffer:
         Closing again does nothing. Raises :class:`EndpointBusyError` while a block is held inside a ``with``, and
         :class:`BlockEscapedError` while something still refers to the ring's memory; then close again later.
         """
-        for reference in list(self._endpoints.values()):
-            endpoint = reference()
-            if endpoint is not None:
-                endpoint._close_endpoint()
+        endpoints = [end for end in (reference() for reference in self._endpoints.values()) if end is not None]
+        for end in endpoints:
+            end._check_no_block_held()
+        for end in endpoints:
+            end._close_endpoint()
         self._closed = True
         try:
             self.segment.close()

@@ -129,8 +129,7 @@ class _Checker:
 
 
 def _read_all(ring: ShmRingBuffer, rank: int, messages: int, results: Connection) -> None:
-    """A reader process: check every message, and report. The parent ends it, so it takes no interrupt from the keyboard."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """A reader process: check every message, and report."""
     checker = _Checker(rank, messages)
     with ring, ShmRingBufferIO(ring, rank) as reader:
         results.send("ready")
@@ -165,7 +164,7 @@ def run_processes(
                 receiving, sending = context.Pipe(duplex=False)
                 pipes.append(receiving)
                 worker = context.Process(target=_read_all, args=(ring, rank, messages, sending), daemon=True)
-                worker.start()
+                _start_without_interrupts(worker)
                 workers.append(worker)
                 sending.close()
             for rank in range(readers):
@@ -177,6 +176,15 @@ def run_processes(
             return RunReport(reports, blocks, messages, time.perf_counter() - started)
         finally:
             _end(workers, pipes)
+
+
+def _start_without_interrupts(worker: BaseProcess) -> None:
+    """Start a process that takes no interrupt from the keyboard (it inherits the mask): its parent will end it."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        worker.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _write_all(

@@ -21,6 +21,7 @@ import contextlib
 import mmap
 import os
 import secrets
+import weakref
 from multiprocessing import resource_tracker
 
 from ringbuffer.errors import SegmentFormatError, SegmentMissingError, SegmentSpaceError, UnsupportedPlatformError
@@ -44,15 +45,52 @@ def _open(name: str, flags: int) -> int:
     return descriptor
 
 
-class Segment:
-    """One mapped segment. Make one with :meth:`create` or :meth:`attach`."""
+class _Name:
+    """A segment's name, and whether this process owes its removal.
 
-    def __init__(self, name: str, mapping: mmap.mmap, header: Header, layout: Layout, owner_pid: int | None) -> None:
-        self.name = name
+    Each method may be interrupted anywhere and called again: telling the tracker of a name twice is the same as once.
+    """
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.owner_pid: int | None = None
+
+    def create(self) -> int:
+        """Create the file, and return its descriptor. From here on this process owes the removal."""
+        self.owner_pid = os.getpid()
+        descriptor = _open(self.text, os.O_CREAT | os.O_EXCL | os.O_RDWR)
+        resource_tracker.register("/" + self.text, "shared_memory")
+        return descriptor
+
+    def remove(self) -> None:
+        """Remove the name; no error if it is gone already."""
+        owed = self.owner_pid == os.getpid()
+        if owed:  # an interrupted create() may not have told the tracker, which complains of names that it does not know
+            resource_tracker.register("/" + self.text, "shared_memory")
+        with contextlib.suppress(FileNotFoundError):
+            _posixshmem.shm_unlink("/" + self.text)
+        if owed:
+            resource_tracker.unregister("/" + self.text, "shared_memory")
+            self.owner_pid = None
+
+    def remove_if_owed(self) -> None:
+        """What the end of a segment, or of the process, does. A forked child of the creator owes nothing."""
+        if self.owner_pid == os.getpid():
+            self.remove()
+
+
+class Segment:
+    """One mapped segment. Make one with :meth:`create` or :meth:`attach`.
+
+    A segment that its creator forgets, or that is alive when the creator ends, loses its name.
+    """
+
+    def __init__(self, name: _Name, mapping: mmap.mmap, header: Header, layout: Layout) -> None:
+        self._name = name
+        self._finalizer = weakref.finalize(self, name.remove_if_owed)
+        self.name = name.text
         self.header = header
         self.layout = layout
-        self.owner_pid = owner_pid
-        """The process that has told the resource tracker of the name, and owes its removal; ``None`` when nobody does."""
         self._mapping = mapping
         self._view = memoryview(mapping)
         self._readonly = self._view.toreadonly()
@@ -64,10 +102,9 @@ class Segment:
         Raises :class:`SegmentSpaceError` when there is no room, and then nothing is left behind.
         """
         identity = secrets.token_bytes(IDENTITY_BYTES)
-        name = NAME_PREFIX + identity.hex()[:16]
-        descriptor = _open(name, os.O_CREAT | os.O_EXCL | os.O_RDWR)
+        name = _Name(NAME_PREFIX + identity.hex()[:16])
         try:
-            resource_tracker.register("/" + name, "shared_memory")
+            descriptor = name.create()
             try:
                 _reserve(descriptor, layout.total_bytes)
                 mapping = mmap.mmap(descriptor, layout.total_bytes)
@@ -76,14 +113,14 @@ class Segment:
             finally:
                 os.close(descriptor)
             header = Header.of(layout, initial_read_flag=initial_read_flag, creator_pid=os.getpid(), identity=identity)
-            segment = cls(name, mapping, header, layout, os.getpid())
+            segment = cls(name, mapping, header, layout)
             for block_index in range(layout.max_chunks if initial_read_flag else 0):
                 segment.read_flags(block_index)[:] = bytes([initial_read_flag]) * layout.n_reader
             packed = header.pack()
             segment._view[: len(packed)] = packed
             return segment
         except BaseException:
-            _remove_name(name, tracked=True)
+            name.remove()
             raise
 
     @classmethod
@@ -110,7 +147,7 @@ class Segment:
         except BaseException:
             mapping.close()
             raise
-        return cls(name, mapping, header, layout, None)
+        return cls(_Name(name), mapping, header, layout)
 
     def frame(self, block_index: int) -> memoryview:
         """A block, writable: its frame header, then its payload."""
@@ -134,23 +171,13 @@ class Segment:
 
     def unlink(self) -> None:
         """Remove the name, so that nobody can attach any more; those who have attached go on. Again does nothing."""
-        tracked = self.owner_pid == os.getpid()
-        self.owner_pid = None if tracked else self.owner_pid
-        _remove_name(self.name, tracked=tracked)
+        self._name.remove()
 
     def close(self) -> None:
         """Unmap. Raises ``BufferError`` while somebody holds a view of a block; closing again does nothing."""
         self._readonly.release()
         self._view.release()
         self._mapping.close()
-
-
-def _remove_name(name: str, *, tracked: bool) -> None:
-    """Remove a segment's name; no error if it is gone already. ``tracked``: whether this process told the tracker of it."""
-    with contextlib.suppress(FileNotFoundError):
-        _posixshmem.shm_unlink("/" + name)
-    if tracked:
-        resource_tracker.unregister("/" + name, "shared_memory")
 
 
 def _reserve(descriptor: int, total_bytes: int) -> None:

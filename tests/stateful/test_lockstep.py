@@ -1,0 +1,65 @@
+"""The model and a real segment, stepped together, and the faults that this must find.
+
+The shipped tables run under the active Hypothesis profile (``--hypothesis-profile ci``, ``dev`` or ``nightly``); the planted
+faults run derandomised, so that finding them is not a matter of luck.
+"""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from ringbuffer.checker.lockstep import Disagreement, Lockstep, Mismatch, PropertyBroken, machine, sample
+from ringbuffer.protocol import ORIGINAL, PROTOCOL, Variant
+from ringbuffer.simulator import Setup, Simulation
+
+TestShippedTables = machine(PROTOCOL).TestCase
+
+FAULTS = {
+    "publishing before clearing the read flags": (PROTOCOL.swapped("W5", "W6"), 1),
+    "marking before reading": (PROTOCOL.swapped("R3", "R4"), 1),
+    "freeing a block when all but one have read it": (PROTOCOL.replace(missing_readers=1), 1),
+    "two writers": (PROTOCOL, 2),
+    "the original's scanning": (ORIGINAL, 1),
+    "not looking at one's own flag": (PROTOCOL.without("R1"), 1),
+    "not clearing the read flags": (PROTOCOL.without("W5"), 1),
+}
+
+
+@pytest.mark.parametrize(("variant", "writers"), FAULTS.values(), ids=FAULTS)
+def test_a_planted_fault_is_found_and_its_story_replays(variant: Variant, writers: int) -> None:
+    with pytest.raises(PropertyBroken) as caught:
+        sample(variant, writers=writers)
+    replayed = Simulation.replay(caught.value.token)
+    assert replayed.setup.variant == variant
+    assert str(len(replayed.steps)) in str(caught.value).splitlines()[0]
+
+
+@pytest.mark.parametrize("variant", [PROTOCOL.without("W3"), PROTOCOL.moved("W5", before="W4")], ids=str)
+def test_a_benign_edit_is_not_called_a_fault(variant: Variant) -> None:
+    run_state_machine_as_test(machine(variant), settings=settings(max_examples=40, derandomize=True, deadline=None))
+
+
+def test_a_segment_that_drifts_from_the_model_is_noticed() -> None:
+    run = Lockstep(Setup(readers=2, blocks=2))
+    try:
+        run.step(0)
+        run.flags[1][2] = 1
+        with pytest.raises(Disagreement, match="block 1 is"):
+            run.step(0)
+    finally:
+        run.close()
+
+
+def test_rows_that_differ_from_the_model_are_noticed() -> None:
+    run = Lockstep(Setup(readers=1, blocks=2))
+    other = Lockstep(Setup(ORIGINAL, readers=1, blocks=2))
+    try:
+        run.actors[0], other.actors[0] = other.actors[0], run.actors[0]
+        with pytest.raises(Mismatch, match="writer stands at row"):
+            run.step(0)
+    finally:
+        run.actors[0], other.actors[0] = other.actors[0], run.actors[0]
+        run.close()
+        other.close()
