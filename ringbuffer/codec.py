@@ -70,11 +70,15 @@ def message_bytes(frame: memoryview) -> memoryview:
 
 
 def decode(data: memoryview) -> Any:
-    """Unpickle a message. Raises :class:`DecodeError` with a copy of the bytes, and the cause chained."""
+    """Unpickle a message.
+
+    Raises :class:`DecodeError` with a copy of the bytes, and the cause chained; ``data`` is released then.
+    """
     try:
         return _loads(data)
     except Exception as error:
         raw = bytes(data)
+        data.release()  # the traceback keeps this function's variables, and must not keep the block
         raise DecodeError(
             f"a message of {len(raw)} bytes cannot be unpickled ({type(error).__name__}: {error}); it is consumed, its"
             " bytes are in the error's attribute raw, and the next message comes next",

@@ -6,9 +6,9 @@ Rules:
   this one stood.
 * One use at a time: nested or concurrent use of an endpoint raises. Telling so costs one attribute: CPython switches threads
   only where it also raises ``KeyboardInterrupt``, and there is no such point between the test and the assignment.
-* A block belongs to the caller inside the ``with`` only. Where something outside still refers to it at the end (an array on
-  the block, say), it is neither published nor marked, and the error says so. A *slice* of the block that is kept cannot be
-  noticed: do not keep one.
+* A block belongs to the caller inside the ``with`` only. Where something still refers to it at the end (a slice of it or an
+  array on it, in a variable, say), it is neither published nor marked, and the error says so. To notice this, each block is
+  lent out by an object of its own, whose references are counted when the block comes back.
 
 Limits: a place in the ring lives in its endpoint, not in the segment. ``KeyboardInterrupt`` is never lost and never leaves a
 block half done, but if it arrives after a message was marked as read and before ``dequeue`` returns, that message is gone.
@@ -16,10 +16,13 @@ block half done, but if it arrives after a message was marked as read and before
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import logging
 import os
 import weakref
 from collections.abc import Callable
+from sys import getrefcount
 from types import TracebackType
 from typing import Any, Final
 
@@ -36,7 +39,6 @@ from ringbuffer.errors import (
     WaitTimeoutError,
     WrongSideError,
 )
-from ringbuffer.memory.layout import FRAME_BYTES
 from ringbuffer.protocol import Case, Role, classify, missing_readers
 from ringbuffer.ring import ShmRingBuffer
 from ringbuffer.waiting import Backoff, check_timeout, warning_interval_seconds
@@ -59,7 +61,7 @@ class ShmRingBufferIO:
 
     def __init__(self, buffer: ShmRingBuffer, reader_rank: int) -> None:
         require_total_store_order()
-        buffer._adopt(reader_rank, self)
+        buffer._check_free(reader_rank)
         self.buffer = buffer
         self.reader_rank = reader_rank
         self.role = role_of(reader_rank)
@@ -69,6 +71,7 @@ class ShmRingBufferIO:
         view = buffer.segment.frame if self.role is Role.WRITER else buffer.segment.readonly_frame
         self._frames = [view(block) for block in range(buffer.max_chunks)]
         self._views = [*rows.views, *self._frames]
+        self._lenders = [buffer.segment.payload(block) for block in range(buffer.max_chunks)]
         self._limit_bytes = buffer.max_chunk_bytes
         self._in_use = False
         self._holds_block = False
@@ -76,6 +79,7 @@ class ShmRingBufferIO:
         self._refuse: Callable[[str], RingBufferError] | None = None
         self._refuse_write = None if self.role is Role.WRITER else self._wrong_side
         self._refuse_read = None if self.role is Role.READER else self._wrong_side
+        buffer._adopt(reader_rank, self)
         _everywhere.add(self)
 
     def __repr__(self) -> str:
@@ -131,12 +135,14 @@ class ShmRingBufferIO:
         try:
             if self._begin() != FOUND:
                 self._wait(timeout)
-            with _message_bytes(self._frames[self._where()]) as data:
-                try:
-                    obj = _decode(data)
-                except DecodeError:
-                    self._finish()
-                    raise
+            data = _message_bytes(self._frames[self._where()])
+            try:
+                obj = _decode(data)
+            except DecodeError:
+                self._finish()
+                raise
+            finally:
+                data.release()
             self._finish()
             return obj
         finally:
@@ -157,7 +163,8 @@ class ShmRingBufferIO:
         """
         if self._refuse_write is not None:
             raise self._refuse_write("acquire_write")
-        check_timeout(timeout)
+        if timeout is not None:
+            check_timeout(timeout)
         return _Hold(self, timeout)
 
     def acquire_read(self, timeout: float | None = None) -> _Hold:
@@ -168,7 +175,8 @@ class ShmRingBufferIO:
         """
         if self._refuse_read is not None:
             raise self._refuse_read("acquire_read")
-        check_timeout(timeout)
+        if timeout is not None:
+            check_timeout(timeout)
         return _Hold(self, timeout)
 
     def close(self) -> None:
@@ -196,6 +204,7 @@ class ShmRingBufferIO:
                 )
         for view in self._views:
             view.release()
+        self._lenders.clear()
 
     def _check_no_block_held(self) -> None:
         if self._refuse is None and self._holds_block:
@@ -281,7 +290,7 @@ class ShmRingBufferIO:
 class _Hold:
     """The ``with`` of ``acquire_write`` and ``acquire_read``: it takes a block, and gives it back."""
 
-    __slots__ = ("_end", "_timeout", "_view")
+    __slots__ = ("_block", "_end", "_timeout", "_view")
 
     def __init__(self, end: ShmRingBufferIO, timeout: float | None) -> None:
         self._end = end
@@ -297,10 +306,13 @@ class _Hold:
         try:
             if end._begin() != FOUND:
                 end._wait(self._timeout)
-            frame = end._frames[end._where()]
+            self._block = end._where()
+            view = memoryview(end._lenders[self._block]).cast("B")
             if end.role is Role.WRITER:
-                codec.mark_raw(frame)
-            self._view = frame[FRAME_BYTES:]
+                codec.mark_raw(end._frames[self._block])
+                self._view = view
+            else:
+                self._view = view.toreadonly()
             end._holds_block = True
         except BaseException:
             end._holds_block = False
@@ -311,22 +323,31 @@ class _Hold:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         end = self._end
         try:
-            try:
+            with contextlib.suppress(BufferError):  # then it is lent out further, which is noticed below
                 self._view.release()
-            except BufferError:
-                end._abort()
-                raise BlockEscapedError(
-                    f"{end._name()} of ring {end.buffer.name}: something outside the with still refers to the block (an array"
-                    " on it, say); copy what you keep. "
-                    + ("Nothing was published" if end.role is Role.WRITER else "The message stays unread")
-                ) from error
             if kind is not None:
                 end._abort()
+            elif getrefcount(end._lenders[self._block]) != _REFERENCES_AT_HOME:
+                end._abort()
+                raise BlockEscapedError(
+                    f"{end._name()} of ring {end.buffer.name}: something still refers to the block at the end of the with (a"
+                    " slice of it or an array on it, perhaps in a variable); copy what you keep, and del the rest before the"
+                    " with ends. " + ("Nothing was published" if end.role is Role.WRITER else "The message stays unread")
+                )
             else:
                 end._finish()
         finally:
             end._holds_block = False
             end._in_use = False
+
+
+def _references_at_home() -> int:
+    """What ``getrefcount`` says, in the way in which ``_Hold`` asks, of a lender that nobody else refers to."""
+    lenders = [(ctypes.c_char * 1)()]
+    return getrefcount(lenders[0])
+
+
+_REFERENCES_AT_HOME: Final = _references_at_home()
 
 
 def _case_and_missing(flags: bytes) -> tuple[Case | None, tuple[int, ...]]:

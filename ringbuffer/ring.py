@@ -138,7 +138,11 @@ class ShmRingBuffer:
         self.segment.unlink()
 
     def _adopt(self, rank: int, endpoint: ShmRingBufferIO) -> None:
-        """Note an endpoint of this ring object. Raises :class:`RankError`, :class:`RoleTaken`, :class:`ClosedError`."""
+        """Note an endpoint of this ring object: its rank is taken from here on."""
+        self._endpoints[rank] = weakref.ref(endpoint)
+
+    def _check_free(self, rank: int) -> None:
+        """Raise :class:`RankError`, :class:`RoleTaken` or :class:`ClosedError` unless ``rank`` can have an endpoint."""
         self.check_open()
         if not isinstance(rank, int) or isinstance(rank, bool) or not -1 <= rank < self.n_reader:
             readers = f"0 to {self.n_reader - 1}" if self.n_reader else "none, as this ring has no readers"
@@ -151,4 +155,3 @@ class ShmRingBuffer:
                 f"rank {rank} of ring {self.name} has an endpoint in this process already; an endpoint knows its place in the"
                 " ring, so keep using that one; another reader needs a rank of its own"
             )
-        self._endpoints[rank] = weakref.ref(endpoint)

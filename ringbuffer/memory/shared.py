@@ -18,6 +18,7 @@ Limits: POSIX only. Where a caller still holds a view of the mapping, it stays m
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import mmap
 import os
 import secrets
@@ -58,7 +59,11 @@ class _Name:
     def create(self) -> int:
         """Create the file, and return its descriptor. From here on this process owes the removal."""
         self.owner_pid = os.getpid()
-        descriptor = _open(self.text, os.O_CREAT | os.O_EXCL | os.O_RDWR)
+        try:
+            descriptor = _open(self.text, os.O_CREAT | os.O_EXCL | os.O_RDWR)
+        except OSError:
+            self.owner_pid = None  # there is no such file, or it is another's
+            raise
         resource_tracker.register("/" + self.text, "shared_memory")
         return descriptor
 
@@ -158,6 +163,11 @@ class Segment:
         """A block, read-only."""
         start = self.layout.block_offset(block_index)
         return self._readonly[start : start + FRAME_BYTES + self.layout.max_chunk_bytes]
+
+    def payload(self, block_index: int) -> ctypes.Array[ctypes.c_char]:
+        """A block's payload as an object that can lend out views of itself, and whose references can be counted."""
+        start = self.layout.block_offset(block_index) + FRAME_BYTES
+        return (ctypes.c_char * self.layout.max_chunk_bytes).from_buffer(self._mapping, start)
 
     def flags(self, block_index: int) -> memoryview:
         """A block's flags: the written flag, then the read flags."""
