@@ -17,7 +17,8 @@ from typing import Any, Final
 from ringbuffer import specification
 from ringbuffer.checker.claims import CLAIMS, SIZES, Scope, Verdict, check_claims
 from ringbuffer.checker.explore import HOLDS, REFUTED, STATES_MAX, UNKNOWN
-from ringbuffer.errors import RingBufferError, TokenError
+from ringbuffer.checker.progress import cycle_at_end
+from ringbuffer.errors import GeometryError, MissingExtraError, RingBufferError, TokenError, VariantError
 from ringbuffer.memory.simulated import MEMORIES
 from ringbuffer.protocol import Variant
 from ringbuffer.protocol.properties import ALL, LIVENESS, SAFETY, select
@@ -28,6 +29,8 @@ from ringbuffer.version import __version__
 
 EXIT_HOLDS, EXIT_REFUTED, EXIT_USAGE, EXIT_UNKNOWN, EXIT_INTERRUPTED = 0, 1, 2, 3, 130
 _EXIT_OF: Final = {HOLDS: EXIT_HOLDS, REFUTED: EXIT_REFUTED, UNKNOWN: EXIT_UNKNOWN}
+
+_USAGE_ERRORS: Final = (GeometryError, MissingExtraError, TokenError, VariantError)
 
 QUESTION_CLAIMS: Final = ("safety-sc", "progress-sc")
 """What ``check`` tries when it is asked about an edited protocol or a ring of another size."""
@@ -41,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         status: int = options.run(options)
     except RingBufferError as error:
         print(f"ringbuffer {options.command}: {error}", file=sys.stderr)
-        return EXIT_REFUTED if options.command == "demo" else EXIT_USAGE
+        return EXIT_USAGE if isinstance(error, _USAGE_ERRORS) else EXIT_REFUTED
     except KeyboardInterrupt:
         print(f"ringbuffer {options.command}: interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
@@ -213,20 +216,16 @@ def _replay(options: argparse.Namespace) -> int:
         text = sys.stdin.read()
     elif Path(text).is_file():
         text = Path(text).read_text(encoding="utf-8")
-    try:
-        simulation = Simulation.replay(text)
-    except TokenError as error:
-        print(f"ringbuffer replay: {error}", file=sys.stderr)
-        return EXIT_USAGE
-    setup, broken = simulation.setup, sorted({name for step in simulation.steps for name in step.broken})
+    simulation = Simulation.replay(text)
+    setup, cycle = simulation.setup, cycle_at_end(simulation)
+    broken = sorted({name for step in simulation.steps for name in step.broken}.union(cycle.broken if cycle else ()))
     if options.json:
+        found = {"variant": str(setup.variant), "broken": broken, "cycle_start": cycle.start if cycle else None}
         steps = [step.as_json() for step in simulation.steps]
-        print(
-            json.dumps({"variant": str(setup.variant), "broken": broken, "token": simulation.token(), "steps": steps}, indent=2)
-        )
+        print(json.dumps({**found, "token": simulation.token(), "steps": steps}, indent=2))
     else:
         print(f"{setup.variant}: {setup.readers} readers × {setup.blocks} blocks, memory {setup.memory}")
-        print(render(simulation.steps))
+        print(render(simulation.steps, cycle_start=cycle.start if cycle and cycle.broken else None))
         print(f"broken: {', '.join(broken) or 'nothing'}")
     return EXIT_REFUTED if broken else EXIT_HOLDS
 

@@ -126,7 +126,7 @@ def _cases() -> str:
 
 def _layout() -> str:
     assert layout.__doc__ is not None, "the module begins with the diagram"
-    start, end = layout.__doc__.index("    offset 0"), layout.__doc__.index("The header, little-endian")
+    start, end = layout.__doc__.index("    offset 0"), layout.__doc__.index("The header is little-endian")
     names = ("HEADER_BYTES", "FRAME_BYTES", "CACHE_LINE_BYTES", "LAYOUT_VERSION")
     constants = _table(("constant", "value"), ((f"`{name}`", str(getattr(layout, name))) for name in names))
     return f"```text\n{layout.__doc__[start:end].rstrip()}\n```\n\n{constants}"

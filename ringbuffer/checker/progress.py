@@ -16,9 +16,10 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from ringbuffer.simulator import ABORT, SOMETHING, THE_OLDEST, Choice, Model, State, Transition
+from ringbuffer.simulator import ABORT, SOMETHING, THE_OLDEST, Choice, Model, Simulation, State, Transition
 
-STARVED = "starved"
+PROGRESS, STARVED = "progress", "starved"
+_ABORTS = frozenset(("fill-aborted", "read-aborted"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,11 @@ class Lasso:
     actor: int
     entry: int
     choices: tuple[Choice, ...]
+
+
+def _raises(transition: Transition) -> bool:
+    """Whether the step is a caller's that raises."""
+    return transition.choice[1] == ABORT and not _ABORTS.isdisjoint(transition.seen)
 
 
 class Graph:
@@ -45,8 +51,8 @@ class Graph:
         """Add a step. Sources come in ascending order, as breadth-first search visits them."""
         while len(self.starts) <= source:
             self.starts.append(len(self.targets))
-        actor, detail, _ = transition.choice
-        if detail == ABORT and {"fill-aborted", "read-aborted"}.intersection(transition.seen):
+        actor = transition.choice[0]
+        if _raises(transition):
             return
         self.targets.append(target)
         self.actors.append(actor)
@@ -82,6 +88,50 @@ def find_lasso(graph: Graph, states: Sequence[State], name: str) -> Lasso | None
             if inside and _fair(graph, states, component, inside, actor):
                 return Lasso(actor, *_cycle(graph, min(component), members, useless))
     return None
+
+
+@dataclass(frozen=True, slots=True)
+class Cycle:
+    """How a run ends: with the steps from number ``start`` on it comes back to where it was, but for the messages' names.
+
+    ``broken``: the liveness properties that repeating these steps for ever would break.
+    """
+
+    start: int
+    broken: tuple[str, ...]
+
+
+def cycle_at_end(run: Simulation) -> Cycle | None:
+    """Whether a run ends where it was before, and what repeating that would break. ``None`` if it ends anywhere else."""
+    model = Model(run.setup)
+    states = [model.initial()]
+    taken: list[Transition] = []
+    for step in run.steps:
+        taken.append(model.transitions(states[-1])[step.choice])
+        states.append(taken[-1].state)
+    start = states.index(states[-1])
+    cycle = taken[start:]
+    if not cycle:
+        return None
+    everybody = set(range(len(model.programs)))
+    absent = everybody - {transition.choice[0] for transition in cycle}
+    fair = not any(map(_raises, cycle)) and not any(any(model.transitions_of(states[-1], actor)) for actor in absent)
+    broken = tuple(
+        name
+        for name, enough in ((PROGRESS, SOMETHING), (STARVED, THE_OLDEST))
+        if fair and any(_gets_nothing(model, states[start:], cycle, actor, name, enough) for actor in everybody - absent)
+    )
+    return Cycle(start + 1, broken)
+
+
+def _gets_nothing(
+    model: Model, states: Sequence[State], cycle: Sequence[Transition], actor: int, name: str, enough: int
+) -> bool:
+    """Whether going round this cycle starves that actor."""
+    rank = actor - model.setup.writers
+    if (rank < 0 and name == STARVED) or (rank >= 0 and not all(state.owed[rank] for state in states)):
+        return False
+    return not any(transition.choice[0] == actor and transition.progress >= enough for transition in cycle)
 
 
 def _fair(graph: Graph, states: Sequence[State], component: list[int], inside: list[int], starved: int) -> bool:

@@ -6,14 +6,20 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from ringbuffer.checker.processes import RunFailed, run_processes
+from ringbuffer.memory.shared import NAME_PREFIX
 from ringbuffer.protocol import ORIGINAL, PROTOCOL
 from ringbuffer.ring import ShmRingBuffer
 
 MESSAGES = 200_000
+
+
+def segments() -> set[str]:
+    return {entry.name for entry in Path("/dev/shm").iterdir() if entry.name.startswith(NAME_PREFIX)}
 
 
 @pytest.mark.parametrize("blocks", [2, 16])
@@ -52,14 +58,14 @@ def test_a_killed_reader_is_named() -> None:
 def test_an_interrupted_run_ends_its_processes_and_removes_its_segment() -> None:
     """The demonstration, interrupted as Ctrl-C does it (a signal to the whole group) once it has said its first numbers."""
     command = [sys.executable, "-u", "-m", "ringbuffer", "demo", "--messages", "3000000"]
-    before = set(os.listdir("/dev/shm"))
+    before = segments()
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True) as demo:
         assert demo.stdout is not None
         assert demo.stderr is not None
         demo.stdout.readline()
-        while not any(name.startswith("shm_ring_") for name in set(os.listdir("/dev/shm")) - before):
+        while not segments() - before:
             assert demo.poll() is None
         os.killpg(demo.pid, signal.SIGINT)
         assert demo.wait(timeout=60) == 130
         assert demo.stderr.read().strip().splitlines()[-1] == "ringbuffer demo: interrupted"
-    assert not {name for name in set(os.listdir("/dev/shm")) - before if name.startswith("shm_ring_")}
+    assert not segments() - before
