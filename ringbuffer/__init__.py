@@ -26,5 +26,11 @@ def __getattr__(name: str) -> Any:
     try:
         from ringbuffer.distributed import create_from_process_group
     except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "torch":
+            raise
         raise MissingExtraError("create_from_process_group", "torch") from error
     return create_from_process_group
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), "create_from_process_group"})

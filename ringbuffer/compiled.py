@@ -16,9 +16,11 @@ and compiled. The writer's come out as (comments added by hand)::
             return FOUND
 
     def finish():                         # from the end of the caller's part to the end of the table
+        flags = flags_of[index]
         read_of[index][:] = zeros         # W5
-        flags_of[index][0] = 1            # W6
+        flags[0] = 1                      # W6
         index = following[index]
+        return ENDED
 
 The same printer makes a stepping form: generators that stop before every access, in which ``read[*]`` is visited flag by
 flag in the order that the driver asks for. So what is stepped against the model is what runs, but for the stops.

@@ -145,6 +145,8 @@ def _members_of(group: dist.ProcessGroup | None) -> _Members:
         raise GroupError("this torch was built without torch.distributed, so it has no process groups; install one that has it")
     if not dist.is_initialized():
         raise GroupError("there is no process group yet: call torch.distributed.init_process_group first, on every rank")
+    if group is None:
+        group = dist.group.WORLD  # Not every release of torch that we run with lists the ranks of None.
     rank = dist.get_rank(group)
     if rank < 0:
         raise GroupError(

@@ -13,7 +13,8 @@ import pickle
 
 def _rebuild(cls: type[RingBufferError], args: tuple[object, ...], attributes: dict[str, object]) -> RingBufferError:
     error = cls.__new__(cls)
-    (OSError if isinstance(error, OSError) else Exception).__init__(error, *args)
+    base = next(base for base in (OSError, ImportError, Exception) if isinstance(error, base))
+    base.__init__(error, *args)
     error.__dict__.update(attributes)
     return error
 

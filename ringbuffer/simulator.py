@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, TypeAlias
 
-from ringbuffer.errors import GeometryError, TokenError
+from ringbuffer.errors import GeometryError, TokenError, VariantError
 from ringbuffer.memory.base import Memory, Shape
 from ringbuffer.memory.simulated import make_memory
 from ringbuffer.protocol import PROTOCOL, Edge, Flag, Kind, Outcome, Program, Variant
@@ -79,7 +79,7 @@ class Transition(NamedTuple):
     broken: tuple[str, ...]
     seen: tuple[str, ...]
     progress: int
-    """What the actor got done: :data:`NOTHING`, :data:`SOMETHING` (a writer is done with a message, a reader has received one
+    """What the actor got done: :data:`NOTHING`, :data:`SOMETHING` (a writer has filled a block, a reader has received a message
     that it was owed), or :data:`THE_OLDEST` (a reader has received the oldest that it was owed)."""
 
 
@@ -146,7 +146,8 @@ class Model:
         """Every possible step of one actor; none for a writer that has written all its messages."""
         me = state.actors[actor]
         access = self.programs[actor][me.pc].row.access
-        if actor < self.setup.writers and me.pc == 0 and state.accepted == self.setup.messages:
+        most = self.setup.messages
+        if actor < self.setup.writers and me.pc == 0 and most is not None and state.accepted >= most:
             return
         if access.kind in (Kind.FILL, Kind.READ):
             for detail in (PROCEED, ABORT) if self.setup.aborts else (PROCEED,):
@@ -219,6 +220,7 @@ class Model:
                 owed = judge.accepted(state.owed, message)
                 count = state.accepted + (self.setup.messages is not None)
                 step = self._go_on(now._replace(owed=owed, accepted=count), actor, moved, Outcome.DONE, choice, broken)
+                step = step._replace(progress=SOMETHING)
             else:
                 step = self._deliver(now, actor, moved, choice)
             yield step._replace(state=self._renamed(step.state))
@@ -249,11 +251,9 @@ class Model:
         branch = program[me.pc].branch(outcome)
         is_writer = actor < self.setup.writers
         block = (me.block + 1) % self.setup.blocks if branch.moves else me.block
-        progress = NOTHING
         if branch.edge is Edge.WAITED:
             seen = (*seen, "writer-waits" if is_writer else "reader-waits")
         elif branch.edge is Edge.FINISHED:
-            progress = SOMETHING if is_writer else NOTHING
             held = self.memory.payload(state.memory, me.block)
             if not is_writer:
                 owed, fault = judge.passed_over(state.owed, actor - self.setup.writers, held)
@@ -266,7 +266,7 @@ class Model:
             broken, seen = broken + together, seen + beside
         if len(broken) > 1:
             broken = tuple(name for name in SAFETY if name in broken)
-        return Transition(choice, state, broken, seen, progress)
+        return Transition(choice, state, broken, seen, NOTHING)
 
     def _company(self, state: State, actor: int, me: Actor, is_writer: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Who else is in a block when this actor enters one: what that breaks, and what it shows."""
@@ -328,6 +328,8 @@ class Simulation:
 
     def step(self, number: int) -> Step:
         """Take the possible step of that number. Raises ``IndexError`` when there is none."""
+        if number < 0:
+            raise IndexError(f"step {number}: the possible steps are numbered from 0")
         transition = self.possible()[number]
         step = self._record(transition, number)
         self._digits.append((number, len(self.possible())))
@@ -417,6 +419,8 @@ class Simulation:
         if payload and before.word + 1 == self.setup.words and actor >= self.setup.writers:
             got = self.model.memory.payload(transition.state.memory, before.block)[before.word]
             rank = actor - self.setup.writers
+            if before.message == TORN:
+                return f"reader {rank} got a mix of messages"
             if before.word and got != before.message:
                 return f"reader {rank} got a mix of {message_name(before.message)} and {message_name(got)}"
             expected = self.state.owed[rank][:1]
@@ -440,18 +444,21 @@ def _setup_fields(setup: Setup) -> dict[str, int | str]:
 
 
 def setup_of(token: Token) -> Setup:
-    """The setup that a token names. Raises :class:`TokenError` when a field is missing."""
+    """The setup that a token names. Raises :class:`TokenError` when there can be no such setup."""
     number = token.number
-    return Setup(
-        variant=token.variant,
-        readers=number("r"),
-        blocks=number("b"),
-        words=number("p"),
-        writers=number("w"),
-        messages=number("m") or None,
-        aborts=bool(number("a")),
-        memory=token.field("on"),
-    )
+    try:
+        return Setup(
+            variant=token.variant,
+            readers=number("r"),
+            blocks=number("b"),
+            words=number("p"),
+            writers=number("w"),
+            messages=number("m") or None,
+            aborts=bool(number("a")),
+            memory=token.field("on"),
+        )
+    except (GeometryError, VariantError) as error:
+        raise TokenError(f"the token names a run that cannot be: {error}") from error
 
 
 def follow(setup: Setup, choices: Sequence[Choice]) -> Simulation:

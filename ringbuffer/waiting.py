@@ -28,8 +28,12 @@ def check_timeout(timeout: float | None) -> None:
     """Raise ``ValueError`` unless ``timeout`` is ``None`` (for ever) or a number of seconds, 0 or more."""
     if timeout is None:
         return
-    if not isinstance(timeout, (int, float)) or math.isnan(timeout) or timeout < 0:
-        raise ValueError(f"timeout is {timeout!r}, and it is None (wait for ever) or a number of seconds, 0 or more")
+    try:
+        good = isinstance(timeout, (int, float)) and not math.isnan(timeout) and timeout >= 0
+    except OverflowError:  # an int beyond every float
+        good = False
+    if not good:
+        raise ValueError(f"timeout is {timeout!r:.60}, and it is None (wait for ever) or a number of seconds, 0 or more")
 
 
 def warning_interval_seconds() -> float:

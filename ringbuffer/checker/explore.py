@@ -69,7 +69,8 @@ class Result:
         bound = f"{self.setup.readers} readers × {self.setup.blocks} blocks"
         head = f"{self.setup.variant}: {bound}: {self.status}"
         if self.status != REFUTED:
-            return f"{head} ({self.states} states, {self.seconds:.2f} s)"
+            unseen = f"; never seen, so not tried: {', '.join(self.vacuous)}" if self.vacuous else ""
+            return f"{head} ({self.states} states, {self.seconds:.2f} s){unseen}"
         return f"{head}: {self.property}, {len(self.trace)} steps\n{render(self.trace, cycle_start=self.cycle_start)}"
 
     def as_json(self) -> dict[str, object]:

@@ -2,7 +2,7 @@
 
 Every actor that waits goes on looking, so a run never stops; what can go wrong is a cycle. A cycle is *fair* when every actor
 takes a step in it (or cannot: a writer that has written all). It starves an actor when that actor gets nothing done in it:
-a writer is done with no message, or a reader receives nothing (for ``starved``: not the oldest) although it is owed a message
+a writer fills no block, or a reader receives nothing (for ``starved``: not the oldest) although it is owed a message
 all along. ``find_lasso`` looks for a
 strongly connected part of the graph, without the steps by which the actor gets something done, that is fair: such a part
 contains a fair cycle, and every fair cycle lies in one. Rules: callers that raise for ever are not the protocol's fault, so

@@ -125,7 +125,7 @@ class Segment:
             segment._view[: len(packed)] = packed
             return segment
         except BaseException:
-            name.remove()
+            name.remove_if_owed()
             raise
 
     @classmethod

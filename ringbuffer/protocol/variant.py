@@ -163,11 +163,13 @@ class Variant:
     def _with_initial_read_flag(self, value: int) -> Variant:
         if value not in FLAG_BYTES:
             raise VariantError(f"initial_read_flag is {value!r}, and a flag is 0 or 1")
+        value = int(value)
         return replace(self, initial_read_flag=value, edits=(*self.edits, Edit("initial-read-flag", (str(value),))))
 
     def _with_missing_readers(self, count: int) -> Variant:
         if not 0 <= count <= MISSING_READERS_MAX:
             raise VariantError(f"missing_readers is {count!r}, and it lies between 0 and {MISSING_READERS_MAX}")
+        count = int(count)
         rows = tuple(
             replace(row, access=replace(row.access, missing_allowed=count)) if _counts_readers(row) else row
             for row in self.writer.rows

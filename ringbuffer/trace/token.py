@@ -21,10 +21,13 @@ from ringbuffer.protocol import Variant
 
 PREFIX = "rb1"
 NO_EDITS = "shipped"
+EDITS_SEPARATOR = "_"
+"""Between edits: a plus sign would be a space in a URL."""
 STEPS_MAX = 100_000
 """How long a run may be to have a token."""
 
-_FIELDS = re.compile(r"r(\d+)b(\d+)p(\d+)w(\d+)m(\d+)a([01])([a-z]+)")
+_FIELDS = re.compile(r"r(\d{1,4})b(\d{1,4})p(\d{1,4})w(\d{1,4})m(\d{1,4})a([01])([a-z]+)", re.ASCII)
+_COUNT = re.compile(r"\d{1,6}", re.ASCII)
 _FIELD_NAMES = ("r", "b", "p", "w", "m", "a", "on")
 
 
@@ -74,17 +77,17 @@ class Token:
             raise TokenError(
                 f"{_shown(text)} is no replay token: a token has the form {PREFIX}.SETUP.EDITS.TABLES.COUNT.CHOICES.CHECK"
             )
-        if _check(".".join(parts[:-1])) != parts[-1]:
+        if not text.isascii() or _check(".".join(parts[:-1])) != parts[-1]:
             raise TokenError(f"{_shown(text)} is damaged: its check characters do not fit; copy it again, in full")
         _, setup, edits, tables, count, choices, _ = parts
         matched = _FIELDS.fullmatch(setup)
-        if matched is None or not count.isdecimal() or int(count) > STEPS_MAX:
+        if matched is None or _COUNT.fullmatch(count) is None or int(count) > STEPS_MAX:
             raise TokenError(f"{_shown(text)} names a setup that this version does not know")
         try:
             packed = int.from_bytes(base64.urlsafe_b64decode(choices + "=" * (-len(choices) % 4)), "little")
         except (ValueError, binascii.Error):
             raise TokenError(f"{_shown(text)} is damaged: its choices cannot be decoded") from None
-        names = () if edits == NO_EDITS else tuple(edits.split("+"))
+        names = () if edits == NO_EDITS else tuple(edits.split(EDITS_SEPARATOR))
         token = cls(tuple(zip(_FIELD_NAMES, matched.groups(), strict=True)), names, tables, int(count), packed)
         if tables_digest(token.variant) != tables:
             raise TokenError(f"{_shown(text)} was made with other tables than those of this version; find the run again")
@@ -94,7 +97,7 @@ class Token:
         size = (self.packed.bit_length() + 7) // 8
         choices = base64.urlsafe_b64encode(self.packed.to_bytes(size, "little")).decode().rstrip("=")
         setup = "".join((name if name != "on" else "") + value for name, value in self.fields)
-        edits = "+".join(self.edits) or NO_EDITS
+        edits = EDITS_SEPARATOR.join(self.edits) or NO_EDITS
         text = ".".join((PREFIX, setup, edits, self.tables, str(self.step_count), choices))
         return f"{text}.{_check(text)}"
 
@@ -102,7 +105,9 @@ class Token:
     def variant(self) -> Variant:
         """The tables that the token is about. Raises :class:`TokenError` when its edits cannot be made."""
         try:
-            return Variant.parse(*self.edits)
+            variant = Variant.parse(*self.edits)
+            assert variant.programs, "both tables have rows, or this has raised"
+            return variant
         except VariantError as error:
             raise TokenError(f"the token's edits do not apply: {error}") from error
 
@@ -130,7 +135,7 @@ def tables_digest(variant: Variant) -> str:
 
 
 def _check(text: str) -> str:
-    return f"{zlib.crc32(text.encode()) & 0xFFFF:04x}"
+    return f"{zlib.crc32(text.encode()):08x}"
 
 
 def _shown(text: str) -> str:
