@@ -10,20 +10,19 @@ Rules:
   array on it, in a variable, say), it is neither published nor marked, and the error says so. To notice this, each block is
   lent out by an object of its own, whose references are counted when the block comes back.
 
-Limits: a place in the ring lives in its endpoint, not in the segment. ``KeyboardInterrupt`` never leaves a block half done or
-an endpoint in use, but if it arrives after a message was marked as read and before ``dequeue`` returns, that message is gone.
+Limits: a place in the ring lives in its endpoint, not in the segment. ``KeyboardInterrupt`` is never lost and never leaves a
+block half done, but if it arrives after a message was marked as read and before ``dequeue`` returns, that message is gone.
 """
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
+import functools
 import logging
 import os
-import sys
-import traceback
 import weakref
 from collections.abc import Callable
+from sys import getrefcount
 from types import TracebackType
 from typing import Any, Final
 
@@ -40,7 +39,7 @@ from ringbuffer.errors import (
     WaitTimeoutError,
     WrongSideError,
 )
-from ringbuffer.protocol import Case, Role, classify, missing_readers
+from ringbuffer.protocol import Case, Role, classify, missing_readers, reader_may_read
 from ringbuffer.ring import ShmRingBuffer
 from ringbuffer.waiting import Backoff, check_timeout, warning_interval_seconds
 
@@ -75,10 +74,9 @@ class ShmRingBufferIO:
         self._lenders = [buffer.segment.payload(block) for block in range(buffer.max_chunks)]
         self._limit_bytes = buffer.max_chunk_bytes
         self._in_use = False
-        self._hold: weakref.ref[_Hold] | None = None
-        self._view = memoryview(b"")
+        self._holder: _Hold | None = None
+        self._forked = False
         self._owns_ring = False
-        self._released = False
         self._refuse: Callable[[str], RingBufferError] | None = None
         self._refuse_write = None if self.role is Role.WRITER else self._wrong_side
         self._refuse_read = None if self.role is Role.READER else self._wrong_side
@@ -111,12 +109,12 @@ class ShmRingBufferIO:
         data = _encode(obj)
         if len(data) > self._limit_bytes:
             raise MessageTooLargeError(len(data), self._limit_bytes)
-        if self._in_use and not self._take_back():
-            raise self._busy("enqueue")
+        if self._refuse_write is not None:  # once more: while an object is encoded another thread may close()
+            raise self._refuse_write("enqueue")
+        while self._in_use:
+            self._raise_if_busy("enqueue")
         self._in_use = True
         try:
-            if self._refuse is not None:  # closed since the first look, by what pickled the object, say
-                raise self._refuse("enqueue")
             if self._begin() != FOUND:
                 self._wait(timeout)
             _write_message(self._frames[self._where()], data)
@@ -130,16 +128,14 @@ class ShmRingBufferIO:
         Raises :class:`WaitTimeoutError`; :class:`DecodeError` for a message that cannot be unpickled, which is consumed, with
         its bytes in the error; :class:`FrameError` for one that was not written by ``enqueue``, which stays unread.
         """
-        if self._refuse_read is not None:
-            raise self._refuse_read("dequeue")
         if timeout is not None:
             check_timeout(timeout)
-        if self._in_use and not self._take_back():
-            raise self._busy("dequeue")
+        if self._refuse_read is not None:
+            raise self._refuse_read("dequeue")
+        while self._in_use:
+            self._raise_if_busy("dequeue")
         self._in_use = True
         try:
-            if self._refuse is not None:
-                raise self._refuse("dequeue")
             if self._begin() != FOUND:
                 self._wait(timeout)
             data = _message_bytes(self._frames[self._where()])
@@ -199,7 +195,7 @@ class ShmRingBufferIO:
             self.buffer.__exit__(None, None, None)
 
     def _close_endpoint(self) -> None:
-        if self._released:
+        if self._forked:
             return
         self._check_no_block_held()
         if self._refuse is None:
@@ -210,17 +206,15 @@ class ShmRingBufferIO:
                 raise EndpointBusyError(
                     f"{self._name()} of ring {self.buffer.name} is still inside a call: close it when that has ended"
                 )
-        self._release()
-
-    def _release(self) -> None:
-        """Let go of the segment's memory."""
         for view in self._views:
             view.release()
         self._lenders.clear()
-        self._released = True
 
     def _check_no_block_held(self) -> None:
-        if self._refuse is None and self._hold is not None and not self._take_back():
+        holder = self._holder
+        if holder is not None and holder.is_over:
+            holder.leave(KeyboardInterrupt, None, None)
+        elif holder is not None and not self._forked:
             raise EndpointBusyError(
                 f"{self._name()} holds a block of ring {self.buffer.name} inside a with: leave it, then close"
             )
@@ -235,31 +229,14 @@ class ShmRingBufferIO:
         other = "the writer (rank -1)" if self.role is Role.READER else "a reader (rank 0 or more)"
         return WrongSideError(f"{call} is for {other}, and this endpoint is {self._name()} of ring {self.buffer.name}")
 
-    def _take_back(self) -> bool:
-        """Free the endpoint if the ``with`` that holds its block has ended before its end could run. Whether it was so.
-
-        ``KeyboardInterrupt`` may be raised on the way into ``_Hold.__exit__``. Then the hold is forgotten as soon as nobody
-        handles the exception any more; and who does handle it, handles one that came out of that very ``__exit__``.
-        """
-        if self._hold is None:
-            return False
-        hold = self._hold()
-        if hold is not None and not _came_out_of_exit(hold):
-            return False
-        self._give_up()
-        return True
-
-    def _give_up(self) -> None:
-        """End a ``with`` whose end did not run: nothing is published, and the message stays unread."""
-        with contextlib.suppress(BufferError):
-            self._view.release()
-        self._hold = None
-        self._abort()
-        self._in_use = False
-
-    def _busy(self, call: str) -> RingBufferError:
-        where = "inside a with that holds a block" if self._hold is not None else "in another call"
-        return EndpointBusyError(
+    def _raise_if_busy(self, call: str) -> None:
+        """Raise :class:`EndpointBusyError`, unless what keeps the endpoint in use is over: then take the block back."""
+        holder = self._holder
+        if holder is not None and holder.is_over:
+            holder.leave(KeyboardInterrupt, None, None)
+            return
+        where = "inside a with that holds a block" if holder is not None else "in another call"
+        raise EndpointBusyError(
             f"{call}: {self._name()} of ring {self.buffer.name} is in use already, {where}; finish that first (each thread"
             " needs a rank of its own)"
         )
@@ -311,64 +288,93 @@ class ShmRingBufferIO:
         )
         if case is None:
             return f"{who}, whose flags {flags.hex(' ')} are damaged: a flag is 0 or 1"
-        who = f"{who} (case {case:d})"
-        waits_for = f"reader rank{'s' if len(missing) > 1 else ''} {', '.join(map(str, missing))}"
+        if not missing if self.role is Role.WRITER else reader_may_read(flags, self.reader_rank):
+            return f"{who} (case {case:d}), which has become free for it just now"
+        ranks = ", ".join(map(str, missing))
+        plural = "s" if len(missing) > 1 else ""
         if self.role is Role.WRITER:
-            return f"{who}: not yet read by {waits_for}" if missing else f"{who}: it has just become free"
+            return f"{who} (case {case:d}): not yet read by reader rank{plural} {ranks}"
         if case is Case.UNWRITTEN:
-            return f"{who}: the writer has not published it"
-        if flags[1 + self.reader_rank] == 0:
-            return f"{who}: it has just been published"
+            return f"{who} (case {case:d}): the writer has not published it"
         if missing:
-            return f"{who}, which it has read: the writer waits for {waits_for}"
-        return f"{who}, which all have read: the writer has not written it again"
+            return f"{who} (case {case:d}), which it has read: the writer waits for reader rank{plural} {ranks}"
+        return f"{who} (case {case:d}), which all have read: the writer has not written it again"
+
+
+class _Exit:
+    """The attribute ``__exit__`` of a hold.
+
+    A Python function can be interrupted at its entry, before its first line, and a ``with`` calls its exit only once. So what
+    a ``with`` gets is a partial that nobody else refers to: when that is gone and the endpoint is still held, the ``with`` is
+    over, and whoever uses the endpoint next takes the block back.
+    """
+
+    def __get__(self, hold: _Hold | None, owner: type[_Hold] | None = None) -> Callable[..., None]:
+        if hold is None:
+            return self  # contextlib.ExitStack looks it up so, and calls it with the hold
+        leave = functools.partial(_Hold.leave, hold)
+        hold._exit = weakref.ref(leave)
+        return leave
+
+    def __call__(self, hold: _Hold, *error: Any) -> None:
+        hold.leave(*error)
 
 
 class _Hold:
     """The ``with`` of ``acquire_write`` and ``acquire_read``: it takes a block, and gives it back."""
 
-    __slots__ = ("__weakref__", "_block", "_end", "_timeout")
+    __slots__ = ("_block", "_end", "_exit", "_timeout", "_view")
 
     def __init__(self, end: ShmRingBufferIO, timeout: float | None) -> None:
         self._end = end
         self._timeout = timeout
+        self._exit: weakref.ref[Any] | None = None
 
     def __enter__(self) -> memoryview:
         end = self._end
+        leave, self._exit = self._exit, None
         if end._refuse is not None:
             raise end._refuse("with")
-        if end._in_use and not end._take_back():
-            raise end._busy("with")
+        while end._in_use:
+            end._raise_if_busy("with")
         end._in_use = True
         try:
             if end._begin() != FOUND:
                 end._wait(self._timeout)
             self._block = end._where()
-            # Not in a variable: the traceback of an interrupt would keep it, and with it the block.
-            end._view = memoryview(end._lenders[self._block]).cast("B")
             if end.role is Role.WRITER:
                 codec.mark_raw(end._frames[self._block])
+                self._view = memoryview(end._lenders[self._block]).cast("B")
             else:
-                end._view = end._view.toreadonly()
-            end._hold = weakref.ref(self)
+                self._view = memoryview(end._lenders[self._block]).cast("B").toreadonly()
+            self._exit = leave
+            end._holder = self
         except BaseException:
-            end._view.release()
-            end._hold = None
             end._in_use = False
             raise
-        return end._view
+        return self._view
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    __exit__ = _Exit()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the ``with`` was left, but its exit was interrupted at its entry."""
+        return self._exit is not None and self._exit() is None
+
+    def leave(self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None) -> None:
+        """The end of the ``with``."""
         end = self._end
         try:
-            with contextlib.suppress(BufferError):  # then it is lent out further, which is noticed below
-                end._view.release()
-            if end._refuse is not None:  # a forked child leaves the with of its parent: the block is not the child's
+            try:  # noqa: SIM105 (contextlib's suppress is Python code, and one more place for an interrupt)
+                self._view.release()
+            except BufferError:  # then it is lent out further, which is noticed below
+                pass
+            if end._forked:
                 if kind is None:
-                    raise end._refuse("with")
+                    raise _forked_error(end, "with")
             elif kind is not None:
                 end._abort()
-            elif sys.getrefcount(end._lenders[self._block]) != _REFERENCES_AT_HOME:
+            elif getrefcount(end._lenders[self._block]) != _REFERENCES_AT_HOME:
                 end._abort()
                 raise BlockEscapedError(
                     f"{end._name()} of ring {end.buffer.name}: something still refers to the block at the end of the with (a"
@@ -378,25 +384,14 @@ class _Hold:
             else:
                 end._finish()
         finally:
-            end._hold = None
+            end._holder = self._exit = None
             end._in_use = False
-
-
-def _came_out_of_exit(hold: _Hold) -> bool:
-    """Whether an exception that is being handled was raised in this hold's ``__exit__``."""
-    error = sys.exception()
-    while error is not None:
-        for frame, _ in traceback.walk_tb(error.__traceback__):
-            if frame.f_code is _Hold.__exit__.__code__ and frame.f_locals.get("self") is hold:
-                return True
-        error = error.__context__
-    return False
 
 
 def _references_at_home() -> int:
     """What ``getrefcount`` says, in the way in which ``_Hold`` asks, of a lender that nobody else refers to."""
     lenders = [(ctypes.c_char * 1)()]
-    return sys.getrefcount(lenders[0])
+    return getrefcount(lenders[0])
 
 
 _REFERENCES_AT_HOME: Final = _references_at_home()
@@ -424,9 +419,10 @@ def _after_fork_in_child() -> None:
     for end in list(_everywhere):
         if end._refuse is None:
             end._refuse_all(_forked_error)
-            end._in_use, end._hold = False, None  # whoever used it did so in the parent
-            with contextlib.suppress(BufferError):
-                end._release()
+        end._forked = True
+        for view in end._views:
+            view.release()
+        end._lenders.clear()
 
 
 os.register_at_fork(after_in_child=_after_fork_in_child)
