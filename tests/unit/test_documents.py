@@ -39,8 +39,8 @@ def test_the_readmes_example_delivers_every_message_to_every_reader(tmp_path: Pa
     script.write_text(code_of(ROOT / "README.md", "python")[0], encoding="utf-8")
     done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=120, check=True)
     for rank in range(2):
-        said = [line for line in done.stdout.splitlines() if line.startswith(f"reader {rank}")]
-        assert said == [f"reader {rank}: hello", f"reader {rank}: {{'step': 1}}"]
+        said = re.findall(rf"reader {rank}: (hello|{{'step': 1}})", done.stdout)  # the processes' lines may run into each other
+        assert said == ["hello", "{'step': 1}"]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -1,0 +1,118 @@
+"""``KeyboardInterrupt`` at every point of a call at which CPython can raise it, one after the other.
+
+CPython raises it where it looks at its *eval breaker*: when a function is entered or a generator resumed
+(``RESUME``), after a call of something that is not a Python function (``CALL``, ``CALL_FUNCTION_EX``), at a jump backwards,
+and nowhere else (``Python/ceval.c``; ``dis`` names the instructions). This module does not list such places, which differ from
+release to release; they let CPython find them. A trace function (``sys.settrace``, with opcode events) counts the opcodes of
+the call; before opcode number n it sets the very flag that the signal handler in C sets on Ctrl-C (``PyErr_SetInterrupt``),
+and CPython raises at the next place where it looks. With n = 1, 2, 3, … until the call ends untouched, every such place has
+had its interrupt, and no other place has, in all frames of the call: this package's, the generated rows', ``pickle``'s, and
+those of the test's own ``with``.
+
+A trace function that is written in Python would itself be such a place, so from opcode n on the flag is set by a function
+in C, called through ``ctypes``. Rules: no signal is sent and no time passes; where the interrupt came, is looked up
+afterwards, so that a sweep which has missed its object fails. Limits: one interrupt per call.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import itertools
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any, TypeAlias
+
+_TRACE_ARGUMENTS = (ctypes.py_object, ctypes.py_object, ctypes.py_object)
+_set_interrupt = ctypes.PYFUNCTYPE(None, *_TRACE_ARGUMENTS)(("PyErr_SetInterrupt", ctypes.pythonapi))
+_do_nothing = ctypes.PYFUNCTYPE(None, *_TRACE_ARGUMENTS)(("Py_IsInitialized", ctypes.pythonapi))
+"""Trace functions in C. What they call takes no arguments, and a C function may be given more than it takes."""
+
+Tracer: TypeAlias = Callable[[FrameType, str, Any], Any]
+
+
+@dataclass
+class Interrupted:
+    """What came of one call with an interrupt."""
+
+    place: str = ""
+    """The function at which the interrupt was raised; ``""`` if it came too late, after the call."""
+    returned: bool = False
+    value: Any = None
+    untouched: bool = False
+    """The call has fewer opcodes: the sweep is over."""
+
+
+def interrupt(call: Callable[[], Any], opcode: int) -> Interrupted:
+    """Make the call; the interrupt is pending from its opcode number ``opcode`` on."""
+    outcome = Interrupted(untouched=True)
+    count = 0
+
+    def trace(frame: FrameType, event: str, _: Any) -> Any:
+        nonlocal count
+        frame.f_trace_opcodes = True
+        if event == "opcode":
+            count += 1
+            if count == opcode:
+                outcome.untouched = False
+                sys.settrace(_do_nothing)
+                outer = frame.f_back
+                while outer is not None:
+                    if outer.f_trace is trace:
+                        outer.f_trace = _set_interrupt
+                    outer = outer.f_back
+                return _set_interrupt
+        return trace
+
+    def handler(_: int, frame: FrameType | None) -> None:
+        sys.settrace(None)
+        assert frame is not None
+        if frame.f_code is not interrupt.__code__:
+            outcome.place = frame.f_code.co_name
+        raise KeyboardInterrupt
+
+    traced_before, handled_before = sys.gettrace(), signal.signal(signal.SIGINT, handler)
+    sys._getframe().f_trace_opcodes = True
+    gc.disable()  # what is collected during the call, and when, would be part of it
+    try:
+        try:
+            sys.settrace(trace)
+            outcome.value = call()
+            outcome.returned = True
+        finally:
+            sys.settrace(None)
+    except KeyboardInterrupt:
+        pass
+    finally:
+        signal.signal(signal.SIGINT, handled_before)
+        sys.settrace(traced_before)
+        gc.enable()
+    return outcome
+
+
+def sweep(call: Callable[[], Any], *must_meet: str) -> Iterator[Interrupted]:
+    """Make the call again and again, interrupted one opcode later each time, until it ends untouched.
+
+    Raises ``AssertionError`` at the end unless the interrupts have met each of the functions ``must_meet``.
+    """
+    met: set[str] = set()
+    for opcode in itertools.count(1):
+        outcome = interrupt(call, opcode)
+        if outcome.untouched:
+            break
+        met.add(outcome.place)
+        yield outcome
+    assert met >= set(must_meet), f"the interrupts have met {met} only"
+
+
+def untraced(call: Callable[[], Any]) -> Any:
+    """Make a call that is not part of what is interrupted."""
+    trace = sys.gettrace()
+    sys.settrace(None)
+    try:
+        return call()
+    finally:
+        sys.settrace(trace)

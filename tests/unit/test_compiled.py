@@ -1,0 +1,544 @@
+"""Compiled rows: the plain form, the stepping form, the model and an interpreter written here do the same to the same flags."""
+
+from __future__ import annotations
+
+import dis
+import inspect
+import platform
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeAlias
+
+import pytest
+from edits import variants
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ringbuffer.compiled import (
+    ENDED,
+    FOUND,
+    TSO_MACHINES,
+    WAIT,
+    Compiled,
+    Stop,
+    bind,
+    compile_program,
+    require_total_store_order,
+    role_of,
+)
+from ringbuffer.errors import UnsupportedPlatformError, VariantError
+from ringbuffer.memory.layout import Layout
+from ringbuffer.memory.shared import Segment
+from ringbuffer.protocol import ORIGINAL, PROTOCOL, Edge, Flag, Kind, Outcome, Program, Role, Variant
+from ringbuffer.simulator import ABORT, PROCEED, Actor, Model, Setup, State
+
+READERS, BLOCKS = 3, 2
+Flags: TypeAlias = list[list[int]]
+Draw: TypeAlias = Callable[[tuple[int, ...]], int]
+"""Picks the next of the ranks that may be visited."""
+
+RUNNABLE = variants(keep=("W4", "R3"))
+"""Edited tables that keep the caller's part on both sides."""
+FLAGS = st.lists(st.lists(st.integers(0, 1), min_size=1 + READERS, max_size=1 + READERS), min_size=BLOCKS, max_size=BLOCKS)
+CALLS = st.lists(st.tuples(st.sampled_from(["begin", "finish", "abort"]), FLAGS), min_size=1, max_size=6)
+RANKS = st.integers(-1, READERS - 1)
+
+
+@pytest.fixture(scope="module")
+def segments() -> Iterator[tuple[Segment, Segment]]:
+    pair = Segment.create(Layout(READERS, 8, BLOCKS)), Segment.create(Layout(READERS, 8, BLOCKS))
+    yield pair
+    for segment in pair:
+        segment.unlink()
+        segment.close()
+
+
+@contextmanager
+def bound(program: Program, segment: Segment, rank: int, *, stepping: bool = False) -> Iterator[Compiled]:
+    """Compiled rows, whose views are released afterwards."""
+    rows = bind(program, segment, rank, stepping=stepping)
+    try:
+        yield rows
+    finally:
+        for view in rows.views:
+            view.release()
+
+
+def put(segment: Segment, flags: Flags) -> None:
+    for block, entry in enumerate(flags):
+        with segment.flags(block) as view:
+            view[:] = bytes(entry)
+
+
+def get(segment: Segment) -> Flags:
+    entries = []
+    for block in range(BLOCKS):
+        with segment.flags(block) as view:
+            entries.append(list(view))
+    return entries
+
+
+def side(variant: Variant, rank: int) -> Program:
+    return variant.programs[0 if rank == -1 else 1]
+
+
+def interpret(program: Program, call: str, flags: Flags, block: int, rank: int) -> tuple[int, int]:
+    """The interpreter: run rows on ``flags``, and return how that ends, and the block afterwards."""
+    (payload,) = [instruction for instruction in program.instructions if instruction.row.is_payload]
+    pc = 0
+    if call != "begin":
+        branch = payload.branch(Outcome.DONE if call == "finish" else Outcome.ABORTED)
+        if branch.edge is not Edge.FORWARD:
+            return ENDED, (block + branch.moves) % BLOCKS
+        pc = branch.pc
+    while True:
+        instruction = program[pc]
+        access = instruction.row.access
+        if instruction.row.is_payload:
+            return FOUND, block
+        touched = {Flag.WRITTEN: [0], Flag.OWN: [1 + rank], Flag.EACH: list(range(1, 1 + READERS)), None: []}[access.flag]
+        if access.kind is Kind.LOAD:
+            zeros = sum(1 for flag in touched if flags[block][flag] == 0)
+            outcome = Outcome.ONE if zeros <= access.missing_allowed else Outcome.ZERO
+        else:
+            assert access.value is not None
+            for flag in touched:
+                flags[block][flag] = access.value
+            outcome = Outcome.DONE
+        branch = instruction.branch(outcome)
+        if branch.edge is not Edge.FORWARD:
+            return WAIT if branch.edge is Edge.WAITED else ENDED, (block + branch.moves) % BLOCKS
+        pc = branch.pc
+
+
+class Recording:
+    """The model, walked by one actor alone. It notes where it stops, in the words of the stepping form."""
+
+    def __init__(self, variant: Variant, rank: int) -> None:
+        self.model = Model(Setup(variant, READERS, BLOCKS, words=1, aborts=True))
+        self.actor = 1 + rank
+        self.program = self.model.programs[self.actor]
+        self.fresh = self.model.initial().actors[self.actor]
+        self.block = 0
+
+    def call(self, call: str, flags: Flags, pick: Draw) -> tuple[int, list[Stop], Flags]:
+        """Make one call. Returns how it ends, the stops on the way, and the flags afterwards."""
+        (payload_pc,) = [instruction.pc for instruction in self.program.instructions if instruction.row.is_payload]
+        here = self.fresh._replace(block=self.block) if call == "begin" else Actor(payload_pc, self.block, 0, 0, 0, 0)
+        state = self._state(flags, here)
+        stops: list[Stop] = []
+        waited = False
+        if call != "begin":
+            state, _ = self._take(state, PROCEED if call == "finish" else ABORT)
+        elif payload_pc == 0:
+            return FOUND, stops, flags
+        while call == "begin" or not self._is_at_the_start(state):
+            me = state.actors[self.actor]
+            if me.pc == payload_pc:
+                return FOUND, stops, self._flags(state)
+            each = self.program[me.pc].row.access.flag is Flag.EACH
+            ranks = tuple(rank for rank in range(READERS) if me.todo >> rank & 1) if each else (0,)
+            stops.append((me.pc, me.block, ranks))
+            state, waited = self._take(state, pick(ranks))
+            if self._is_at_the_start(state):
+                break
+        self.block = state.actors[self.actor].block
+        return WAIT if waited else ENDED, stops, self._flags(state)
+
+    def _state(self, flags: Flags, here: Actor) -> State:
+        initial = self.model.initial()
+        cells = (*(flag for entry in flags for flag in entry), *(0,) * BLOCKS)
+        actors = (*initial.actors[: self.actor], here, *initial.actors[self.actor + 1 :])
+        return initial._replace(memory=cells, actors=actors)
+
+    def _take(self, state: State, detail: int) -> tuple[State, bool]:
+        (step,) = [step for step in self.model.transitions_of(state, self.actor) if step.choice[1] == detail]
+        return step.state, bool({"writer-waits", "reader-waits"}.intersection(step.seen))
+
+    def _is_at_the_start(self, state: State) -> bool:
+        return state.actors[self.actor]._replace(block=0) == self.fresh
+
+    def _flags(self, state: State) -> Flags:
+        return [list(self.model.memory.entry(state.memory, block)) for block in range(BLOCKS)]
+
+
+def step_through(generator: Any, pick: Draw) -> tuple[int, list[Stop]]:
+    """Run a stepping function to its end. Returns how it ends, and where it stopped on the way."""
+    stops: list[Stop] = []
+    answer: int | None = None
+    while True:
+        try:
+            stop = generator.send(answer)
+        except StopIteration as end:
+            return end.value, stops
+        stops.append(stop)
+        answer = pick(stop[2])
+
+
+UNTIMED = settings(deadline=None)
+
+
+@UNTIMED
+@given(RUNNABLE, RANKS, CALLS)
+def test_the_plain_form_does_what_an_interpreter_of_the_rows_does(
+    segments: tuple[Segment, Segment], variant: Variant, rank: int, calls: list[tuple[str, Flags]]
+) -> None:
+    segment, program, block = segments[0], side(variant, rank), 0
+    with bound(program, segment, rank) as rows:
+        for call, flags in calls:
+            put(segment, flags)
+            result = getattr(rows, call)()
+            expected, block = interpret(program, call, flags, block, rank)
+            assert (result, rows.where(), get(segment)) == (expected, block, flags)
+
+
+@UNTIMED
+@given(RUNNABLE, RANKS, CALLS, st.randoms(use_true_random=False))
+def test_the_stepping_form_does_what_the_plain_form_does_in_any_order_of_flags(
+    segments: tuple[Segment, Segment], variant: Variant, rank: int, calls: list[tuple[str, Flags]], random: Any
+) -> None:
+    program = side(variant, rank)
+    with bound(program, segments[0], rank) as plain, bound(program, segments[1], rank, stepping=True) as stepping:
+        for call, flags in calls:
+            for segment in segments:
+                put(segment, flags)
+            result = getattr(plain, call)()
+            assert step_through(getattr(stepping, call)(), random.choice)[0] == result
+            assert stepping.where() == plain.where()
+            assert get(segments[0]) == get(segments[1])
+
+
+@UNTIMED
+@given(RUNNABLE, RANKS, CALLS, st.integers(0, 2**32))
+def test_the_stepping_form_stops_where_the_model_does(
+    segments: tuple[Segment, Segment], variant: Variant, rank: int, calls: list[tuple[str, Flags]], seed: int
+) -> None:
+    def pick(ranks: tuple[int, ...]) -> int:
+        return ranks[seed % len(ranks)]
+
+    recording = Recording(variant, rank)
+    with bound(side(variant, rank), segments[0], rank, stepping=True) as rows:
+        for call, flags in calls:
+            put(segments[0], flags)
+            assert recording.block == rows.where()
+            expected, stops, after = recording.call(call, flags, pick)
+            assert step_through(getattr(rows, call)(), pick) == (expected, stops)
+            assert get(segments[0]) == after
+            assert rows.where() == recording.block
+
+
+def test_the_stepping_form_makes_no_access_before_it_is_told_to_go_on(segments: tuple[Segment, Segment]) -> None:
+    segment = segments[0]
+    before = [[1, 1, 1, 1]] * BLOCKS
+    put(segment, before)
+    with bound(PROTOCOL.programs[0], segment, -1, stepping=True) as rows:
+        finish = rows.finish()
+        assert next(finish) == (4, 0, (0, 1, 2))
+        assert get(segment) == before
+        assert finish.send(1) == (4, 0, (0, 2))
+        assert get(segment)[0] == [1, 1, 0, 1]
+        assert rows.where() == 0
+
+
+def test_two_ends_on_one_segment_keep_their_places_apart(segments: tuple[Segment, Segment]) -> None:
+    segment = segments[0]
+    put(segment, [[0] * (1 + READERS)] * BLOCKS)
+    writer, reader = PROTOCOL.programs
+    with bound(writer, segment, -1) as w, bound(reader, segment, 0) as r0, bound(reader, segment, 2) as r2:
+        assert [end.begin() for end in (r0, r2, w)] == [WAIT, WAIT, FOUND]
+        assert w.finish() == ENDED
+        assert [end.where() for end in (w, r0, r2)] == [1, 0, 0]
+        assert [end.begin() for end in (r0, r2)] == [FOUND, FOUND]
+        assert [r2.finish(), r0.abort()] == [ENDED, ENDED]
+        assert [end.where() for end in (w, r0, r2)] == [1, 0, 1]
+        assert get(segment) == [[1, 0, 0, 1], [0, 0, 0, 0]]
+
+
+def test_the_writer_of_a_ring_without_readers_never_waits() -> None:
+    segment = Segment.create(Layout(0, 8, 1))
+    try:
+        with bound(PROTOCOL.programs[0], segment, -1) as rows:
+            for _ in range(3):
+                assert [rows.begin(), rows.finish()] == [FOUND, ENDED]
+        with bound(PROTOCOL.programs[0], segment, -1, stepping=True) as rows:
+            stops = step_through(rows.begin(), min), step_through(rows.finish(), min)
+            assert stops == ((FOUND, [(0, 0, (0,)), (2, 0, (0,))]), (ENDED, [(5, 0, (0,))]))
+    finally:
+        segment.unlink()
+        segment.close()
+
+
+# What is printed.
+
+WRITER_PLAIN = """\
+def bind(flags_of, read_of, following, ones, zeros, own):
+    index = 0
+    def begin():
+        nonlocal index
+        flags = flags_of[index]
+        if flags[0]:  # W1
+            if read_of[index] == ones:  # W2
+                flags[0] = 0  # W3
+                return FOUND
+            else:
+                return WAIT
+        else:
+            flags[0] = 0  # W3
+            return FOUND
+    def finish():
+        nonlocal index
+        flags = flags_of[index]
+        read_of[index][:] = zeros  # W5
+        flags[0] = 1  # W6
+        index = following[index]
+        return ENDED
+    def abort():
+        nonlocal index
+        return ENDED
+    def where():
+        return index
+    return begin, finish, abort, where
+"""
+
+READER_PLAIN = """\
+def bind(flags_of, read_of, following, ones, zeros, own):
+    index = 0
+    def begin():
+        nonlocal index
+        flags = flags_of[index]
+        if flags[own]:  # R1
+            return WAIT
+        else:
+            if flags[0]:  # R2
+                return FOUND
+            else:
+                return WAIT
+    def finish():
+        nonlocal index
+        flags = flags_of[index]
+        flags[own] = 1  # R4
+        index = following[index]
+        return ENDED
+    def abort():
+        nonlocal index
+        return ENDED
+    def where():
+        return index
+    return begin, finish, abort, where
+"""
+
+WRITER_STEPPING = """\
+def bind(flags_of, read_of, following, ones, zeros, own):
+    index = 0
+    def begin():
+        nonlocal index
+        flags = flags_of[index]
+        yield 0, index, (0,)
+        if flags[0]:  # W1
+            todo, zeros = {0, 1, 2}, 0
+            while todo and zeros <= 0:
+                rank = yield 1, index, tuple(sorted(todo))
+                todo.remove(rank)
+                zeros += not read_of[index][rank]
+            if zeros <= 0:  # W2
+                yield 2, index, (0,)
+                flags[0] = 0  # W3
+                return FOUND
+            else:
+                return WAIT
+        else:
+            yield 2, index, (0,)
+            flags[0] = 0  # W3
+            return FOUND
+        yield  # a generator even where there is no access
+    def finish():
+        nonlocal index
+        flags = flags_of[index]
+        todo = {0, 1, 2}
+        while todo:
+            rank = yield 4, index, tuple(sorted(todo))
+            todo.remove(rank)
+            read_of[index][rank] = 0  # W5
+        yield 5, index, (0,)
+        flags[0] = 1  # W6
+        index = following[index]
+        return ENDED
+        yield  # a generator even where there is no access
+    def abort():
+        nonlocal index
+        return ENDED
+        yield  # a generator even where there is no access
+    def where():
+        return index
+    return begin, finish, abort, where
+"""
+
+READER_STEPPING = """\
+def bind(flags_of, read_of, following, ones, zeros, own):
+    index = 0
+    def begin():
+        nonlocal index
+        flags = flags_of[index]
+        yield 0, index, (0,)
+        if flags[own]:  # R1
+            return WAIT
+        else:
+            yield 1, index, (0,)
+            if flags[0]:  # R2
+                return FOUND
+            else:
+                return WAIT
+        yield  # a generator even where there is no access
+    def finish():
+        nonlocal index
+        flags = flags_of[index]
+        yield 3, index, (0,)
+        flags[own] = 1  # R4
+        index = following[index]
+        return ENDED
+        yield  # a generator even where there is no access
+    def abort():
+        nonlocal index
+        return ENDED
+        yield  # a generator even where there is no access
+    def where():
+        return index
+    return begin, finish, abort, where
+"""
+
+
+@pytest.mark.parametrize(
+    ("number", "stepping", "source"),
+    [(0, False, WRITER_PLAIN), (1, False, READER_PLAIN), (0, True, WRITER_STEPPING), (1, True, READER_STEPPING)],
+    ids=["writer", "reader", "writer-stepping", "reader-stepping"],
+)
+def test_the_shipped_tables_are_printed_as_this_python(number: int, stepping: bool, source: str) -> None:
+    assert compile_program(PROTOCOL.programs[number], 3, stepping=stepping) == source
+
+
+def test_the_example_in_the_modules_text_is_what_is_printed() -> None:
+    """Line by line, whatever the comments: the text shows the writer's two functions."""
+    import ringbuffer.compiled
+
+    def code(lines: list[str]) -> list[str]:
+        bare = [line.split("#")[0].strip() for line in lines]
+        return [line for line in bare if line and line != "nonlocal index"]
+
+    assert ringbuffer.compiled.__doc__ is not None
+    shown = ringbuffer.compiled.__doc__.split("::\n", 1)[1].split("The same printer")[0]
+    printed = WRITER_PLAIN.split("    index = 0\n")[1].split("    def abort")[0]
+    assert code(shown.splitlines()) == code(printed.splitlines())
+
+
+def test_fewer_readers_than_all_are_counted_in_the_plain_form() -> None:
+    source = compile_program(PROTOCOL.replace(missing_readers=1).programs[0], 3)
+    assert "if read_of[index].tobytes().count(0) <= 1:  # W2" in source
+
+
+def test_orderings_make_no_difference_to_what_is_printed() -> None:
+    for program, weak in zip(PROTOCOL.programs, PROTOCOL.weakened("W6").weakened("R1").programs, strict=True):
+        assert compile_program(program, 2) == compile_program(weak, 2)
+
+
+@pytest.mark.parametrize(("row_id", "number", "role"), [("W4", 0, "writer"), ("R3", 1, "reader")])
+def test_a_table_in_which_the_caller_has_no_part_is_refused(row_id: str, number: int, role: str) -> None:
+    with pytest.raises(VariantError, match=f"one payload row, and this {role}'s has 0"):
+        compile_program(PROTOCOL.without(row_id).programs[number], 2)
+
+
+def test_the_source_is_found_by_tracebacks_and_debuggers(segments: tuple[Segment, Segment]) -> None:
+    with bound(PROTOCOL.programs[0], segments[0], -1) as rows:
+        assert "read_of[index][:] = zeros  # W5" in inspect.getsource(rows.finish)
+        assert rows.finish.__code__.co_filename.startswith("<rows of the writer, 3 readers #")
+
+
+# Where an interrupt cannot come between an access and the move that belongs to it.
+
+CHECKS_FOR_SIGNALS = ("CALL", "PRECALL", "JUMP_BACKWARD", "RESUME", "SEND", "YIELD_VALUE", "FOR_ITER")
+"""How the instructions begin at which CPython looks for pending signals."""
+
+
+def stores_before_moves(function: Callable[..., object]) -> list[list[str]]:
+    """For each assignment to ``index``: the instructions since the last store to a flag, which come in a straight line."""
+    since: list[str] | None = None
+    found = []
+    for instruction in dis.get_instructions(function):
+        if instruction.opname in ("STORE_SUBSCR", "STORE_SLICE"):
+            since = []
+        elif instruction.opname == "STORE_DEREF" and instruction.argval == "index":
+            if since is not None:
+                found.append(since)
+            since = None
+        elif instruction.opname.startswith(("RETURN", "POP_JUMP", "JUMP", "RAISE")):
+            since = None
+        elif since is not None:
+            since.append(instruction.opname)
+    return found
+
+
+def interruptible(function: Callable[..., object]) -> list[str]:
+    """Instructions between a store and the move behind it at which an interrupt could come."""
+    between = [name for names in stores_before_moves(function) for name in names]
+    return [name for name in between if name.startswith(CHECKS_FOR_SIGNALS)]
+
+
+@pytest.mark.parametrize("rank", [-1, 0], ids=["writer", "reader"])
+def test_no_interrupt_comes_between_the_last_store_and_the_move_to_the_next_block(
+    segments: tuple[Segment, Segment], rank: int
+) -> None:
+    with bound(side(PROTOCOL, rank), segments[0], rank) as rows:
+        assert len(stores_before_moves(rows.finish)) == 1
+        assert interruptible(rows.finish) == []
+        assert stores_before_moves(rows.begin) == stores_before_moves(rows.abort) == []
+
+
+@UNTIMED
+@given(RUNNABLE, RANKS)
+def test_no_interrupt_comes_there_in_edited_tables_either(
+    segments: tuple[Segment, Segment], variant: Variant, rank: int
+) -> None:
+    with bound(side(variant, rank), segments[0], rank) as rows:
+        assert interruptible(rows.begin) == interruptible(rows.finish) == interruptible(rows.abort) == []
+
+
+def test_a_call_between_store_and_move_would_be_noticed() -> None:
+    index, flags, following = 0, bytearray(1), [0]
+
+    def careless() -> None:
+        nonlocal index
+        flags[0] = 1
+        index = following[len(following) - 1]
+
+    careless()
+    assert interruptible(careless)
+    assert len(stores_before_moves(careless)) == 1
+
+
+# Where it runs.
+
+
+@pytest.mark.parametrize("machine", [*sorted(TSO_MACHINES), "AMD64"])
+def test_processors_with_total_store_order_are_accepted(machine: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(platform, "machine", lambda: machine)
+    require_total_store_order()
+
+
+@pytest.mark.parametrize("machine", ["aarch64", "arm64", "riscv64", "ppc64le", ""])
+def test_weaker_processors_are_refused_by_name(machine: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(platform, "machine", lambda: machine)
+    with pytest.raises(UnsupportedPlatformError, match=f"this processor .{machine}. reorders memory accesses"):
+        require_total_store_order()
+
+
+def test_rank_minus_one_writes_and_the_others_read() -> None:
+    assert [role_of(rank) for rank in (-1, 0, 1, 7)] == [Role.WRITER, Role.READER, Role.READER, Role.READER]
+
+
+def test_the_scanning_tables_run_as_well(segments: tuple[Segment, Segment]) -> None:
+    segment = segments[0]
+    put(segment, [[1, 0, 1, 1], [0, 0, 0, 0]])
+    writer, reader = ORIGINAL.programs
+    with bound(writer, segment, -1) as w, bound(reader, segment, 1) as r1:
+        assert [w.begin(), w.where(), w.begin(), w.finish(), w.where()] == [WAIT, 1, FOUND, ENDED, 1]
+        assert [r1.begin(), r1.where(), r1.begin(), r1.finish(), r1.where()] == [WAIT, 1, FOUND, ENDED, 1]
+        assert get(segment) == [[1, 0, 1, 1], [1, 0, 1, 0]]

@@ -1,0 +1,316 @@
+"""Waiting: how a waiter pauses, when its time is up, and what it then says and leaves as it was."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import math
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from support import MakeRing, ends_of
+
+from ringbuffer import ShmRingBuffer, ShmRingBufferIO, endpoint, waiting
+from ringbuffer.errors import RingBufferError, WaitTimeoutError
+from ringbuffer.waiting import (
+    SLEEP_GROWTH,
+    SLEEP_MAX_SECONDS,
+    SLEEP_MIN_SECONDS,
+    SPIN_COUNT,
+    WARNING_INTERVAL_DEFAULT_SECONDS,
+    WARNING_INTERVAL_VARIABLE,
+    YIELD_SECONDS,
+    Backoff,
+    check_timeout,
+    warning_interval_seconds,
+)
+
+BAD_TIMEOUTS = [-1, -0.001, math.nan, -math.inf, "1", b"1", [], (1,), object(), 1j, 10**400]
+CALLS: dict[str, Callable[[ShmRingBufferIO, Any], object]] = {
+    "enqueue": lambda end, timeout: end.enqueue("not sent", timeout=timeout),
+    "acquire_write": lambda end, timeout: end.acquire_write(timeout=timeout).__enter__(),
+    "dequeue": lambda end, timeout: end.dequeue(timeout=timeout),
+    "acquire_read": lambda end, timeout: end.acquire_read(timeout=timeout).__enter__(),
+    "broadcast_object": lambda end, timeout: end.broadcast_object("not sent", timeout=timeout),
+}
+WRITING, READING = ("enqueue", "acquire_write", "broadcast_object"), ("dequeue", "acquire_read", "broadcast_object")
+SIDES = [*((-1, call) for call in WRITING), *((0, call) for call in READING)]
+
+
+@dataclass
+class Clock:
+    """A clock that moves when somebody sleeps, and by ``tick`` at each look at it."""
+
+    now: float = 0.0
+    tick: float = 0.0
+    yields: int = 0
+    environ = os.environ
+
+    def __post_init__(self) -> None:
+        self.slept: list[float] = []
+
+    def monotonic(self) -> float:
+        self.now += self.tick
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.now += seconds
+
+    def sched_yield(self) -> None:
+        self.yields += 1
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(waiting, "time", clock)
+    monkeypatch.setattr(waiting, "os", clock)
+    return clock
+
+
+def test_waiter_spins_then_yields_then_sleeps(clock: Clock) -> None:
+    backoff = Backoff()
+    for _ in range(SPIN_COUNT):
+        assert backoff.pause(None) == 0.0
+    assert (clock.yields, clock.slept) == (0, [])
+    for _ in range(5):
+        backoff.pause(None)
+    assert (clock.yields, clock.slept) == (5, [])
+    clock.now += YIELD_SECONDS
+    assert backoff.pause(None) == pytest.approx(YIELD_SECONDS + SLEEP_MIN_SECONDS)
+    assert (clock.yields, clock.slept) == (5, [SLEEP_MIN_SECONDS])
+
+
+def test_sleeps_grow_up_to_the_longest(clock: Clock) -> None:
+    backoff = Backoff()
+    clock.now += YIELD_SECONDS
+    for _ in range(SPIN_COUNT + 30):
+        waited = backoff.pause(None)
+    assert waited == pytest.approx(YIELD_SECONDS + sum(clock.slept))
+    assert len(clock.slept) == 30
+    for shorter, longer in itertools.pairwise(clock.slept):
+        assert longer == pytest.approx(min(SLEEP_MAX_SECONDS, SLEEP_GROWTH * shorter))
+    assert clock.slept[-1] == SLEEP_MAX_SECONDS
+
+
+@pytest.mark.parametrize(("left", "slept"), [(1e-6, 1e-6), (0.0, 0.0), (-1.0, 0.0), (10.0, SLEEP_MIN_SECONDS)])
+def test_sleep_is_no_longer_than_what_is_left(left: float, slept: float, clock: Clock) -> None:
+    backoff = Backoff()
+    clock.now += YIELD_SECONDS
+    for _ in range(SPIN_COUNT + 1):
+        backoff.pause(left)
+    assert clock.slept == [slept]
+
+
+@pytest.mark.parametrize("timeout", [None, 0, 0.0, 1, 2.5, math.inf, 1e300])
+def test_seconds_or_none_are_timeouts(timeout: float | None) -> None:
+    check_timeout(timeout)
+
+
+@pytest.mark.parametrize("timeout", BAD_TIMEOUTS, ids=lambda timeout: repr(timeout)[:8])
+def test_anything_else_is_not(timeout: Any) -> None:
+    with pytest.raises(ValueError, match="timeout"):
+        check_timeout(timeout)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("0.25", 0.25),
+        (" 3 ", 3.0),
+        ("inf", math.inf),
+        *((text, WARNING_INTERVAL_DEFAULT_SECONDS) for text in ("", "0", "-1", "nan", "soon", "1s")),
+    ],
+)
+def test_warning_interval_is_the_environments(text: str, seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(WARNING_INTERVAL_VARIABLE, text)
+    assert warning_interval_seconds() == seconds
+    monkeypatch.delenv(WARNING_INTERVAL_VARIABLE)
+    assert warning_interval_seconds() == WARNING_INTERVAL_DEFAULT_SECONDS == 60.0
+
+
+# At an endpoint.
+
+
+def busy_ring(make_ring: MakeRing, rank: int) -> tuple[ShmRingBuffer, dict[int, ShmRingBufferIO]]:
+    """A ring with three readers on which ``rank`` has to wait: for block 1, as one lap and one message have gone by.
+
+    The writer waits for readers 0 and 2; reader 0 for the writer.
+    """
+    ring = make_ring(3, max_chunks=2)
+    ends = {end.reader_rank: end for end in ends_of(ring)}
+    for number in range(3):
+        ends[-1].enqueue(number)
+        for reader in range(3):
+            assert ends[reader].dequeue(timeout=0) == number
+    if rank == -1:
+        for number in range(2):
+            ends[-1].enqueue(number)
+            assert ends[1].dequeue(timeout=0) == number
+    return ring, ends
+
+
+def assert_sequence_goes_on(ends: dict[int, ShmRingBufferIO], rank: int) -> None:
+    """Each reader gets what was sent and not yet read, and then what is sent now; nothing of the call that failed."""
+    readers = [ends[reader] for reader in range(3)]
+    if rank == -1:
+        for reader in (ends[0], ends[2]):
+            assert [reader.dequeue(timeout=0) for _ in range(2)] == [0, 1]
+    for number in range(4):
+        ends[-1].enqueue(("on", number), timeout=0)
+        assert [reader.dequeue(timeout=0) for reader in readers] == 3 * [("on", number)]
+
+
+@pytest.mark.parametrize("timeout", [0, 0.0, 0.01])
+@pytest.mark.parametrize(("rank", "call"), SIDES)
+def test_time_out_says_all_and_changes_nothing(rank: int, call: str, timeout: float, make_ring: MakeRing) -> None:
+    ring, ends = busy_ring(make_ring, rank)
+    before = [ring.flags(block) for block in range(2)]
+    for _ in range(3):
+        with pytest.raises(WaitTimeoutError) as caught:
+            CALLS[call](ends[rank], timeout)
+        error = caught.value
+        assert isinstance(error, TimeoutError)
+        assert isinstance(error, RingBufferError)
+        assert (error.side, error.rank, error.pid) == ("writer" if rank == -1 else "reader", rank, os.getpid())
+        block = (error.block_index, error.case, error.missing_ranks)
+        assert block == ((1, 3, (0, 2)) if rank == -1 else (1, 4, ()))
+        assert error.waited_seconds >= timeout
+        who = f"{'the writer' if rank == -1 else 'reader 0'} (pid {os.getpid()}) of ring {ring.name}"
+        assert str(error).startswith(f"timed out: {who} has waited ")
+        assert f"for block 1 (case {error.case})" in str(error)
+        assert ("reader ranks 0, 2" in str(error)) is (rank == -1)
+        assert [ring.flags(block) for block in range(2)] == before
+    assert_sequence_goes_on(ends, rank)
+
+
+def test_time_out_takes_its_time(clock: Clock, make_ring: MakeRing) -> None:
+    """On a clock of the test's own: not before the time is up, and not much later."""
+    _, reader = ends_of(make_ring())
+    clock.tick = 1e-6
+    with pytest.raises(WaitTimeoutError) as caught:
+        reader.dequeue(timeout=1.5)
+    assert 1.5 <= caught.value.waited_seconds < 1.501
+    assert clock.now == pytest.approx(1.5, abs=0.001)
+
+
+def test_block_that_comes_in_the_last_pause_is_taken(make_ring: MakeRing, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The time is up, but a last look finds the message: it is delivered."""
+    writer, reader = ends_of(make_ring())
+
+    class Late(Backoff):
+        def pause(self, _: float | None) -> float:
+            writer.enqueue("late")
+            return 10.0
+
+    monkeypatch.setattr(endpoint, "Backoff", Late)
+    assert reader.dequeue(timeout=1) == "late"
+
+
+@pytest.mark.parametrize("timeout", BAD_TIMEOUTS, ids=lambda timeout: repr(timeout)[:8])
+@pytest.mark.parametrize(("rank", "call"), SIDES)
+def test_bad_timeout_is_refused_and_changes_nothing(rank: int, call: str, timeout: Any, make_ring: MakeRing) -> None:
+    _, ends = busy_ring(make_ring, rank)
+    with pytest.raises(ValueError, match="timeout"):
+        CALLS[call](ends[rank], timeout)
+    assert_sequence_goes_on(ends, rank)
+
+
+@pytest.mark.parametrize("rank", [-1, 0])
+def test_bad_timeout_is_refused_even_where_there_is_nothing_to_wait_for(rank: int, make_ring: MakeRing) -> None:
+    ring = make_ring()
+    writer, reader = ends_of(ring)
+    writer.enqueue("one")
+    with pytest.raises(ValueError, match="timeout"):
+        CALLS["broadcast_object"]((writer, reader)[rank + 1], -1)
+    assert reader.dequeue(timeout=0) == "one"
+    assert not ring.flags(1)[0]
+
+
+@pytest.mark.parametrize(("rank", "call"), SIDES)
+def test_long_wait_warns_once_per_interval(
+    rank: int, call: str, make_ring: MakeRing, clock: Clock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv(WARNING_INTERVAL_VARIABLE, "0.01")
+    ring, ends = busy_ring(make_ring, rank)
+    clock.tick = 1e-6
+    with caplog.at_level(logging.WARNING, "ringbuffer"), pytest.raises(WaitTimeoutError):
+        CALLS[call](ends[rank], 0.0501)
+    assert 4 <= len(caplog.records) <= 5
+    for record in caplog.records:
+        assert (record.name, record.levelno) == ("ringbuffer", logging.WARNING)
+        text = record.getMessage()
+        for part in (ring.name, f"pid {os.getpid()}", "block 1"):
+            assert part in text
+        if rank == -1:
+            assert "the writer (pid" in text
+            assert "(case 3): not yet read by reader ranks 0, 2" in text
+        else:
+            assert "reader 0 (pid" in text
+            assert "(case 4), which all have read: the writer has not written it again" in text
+
+
+def test_short_wait_warns_nobody(make_ring: MakeRing, caplog: pytest.LogCaptureFixture) -> None:
+    _, reader = ends_of(make_ring())
+    with pytest.raises(WaitTimeoutError):
+        reader.dequeue(timeout=0.01)
+    assert not caplog.records
+
+
+@pytest.mark.parametrize(
+    ("rank", "flags", "says"),
+    [
+        (-1, (1, 0, 0, 0), "(case 2): not yet read by reader ranks 0, 1, 2"),
+        (-1, (1, 1, 0, 1), "(case 3): not yet read by reader rank 1"),
+        (0, (0, 0, 0, 0), "(case 1): the writer has not published it"),
+        (0, (0, 1, 0, 1), "(case 1): the writer has not published it"),
+        (0, (1, 1, 0, 0), "(case 3), which it has read: the writer waits for reader ranks 1, 2"),
+        (0, (1, 1, 0, 1), "(case 3), which it has read: the writer waits for reader rank 1"),
+        (0, (1, 1, 1, 1), "(case 4), which all have read: the writer has not written it again"),
+        (-1, (1, 7, 0, 0), "01 07 00 00 are damaged"),
+        (0, (2, 0, 0, 0), "02 00 00 00 are damaged"),
+    ],
+)
+def test_sentence_of_a_waiter_is_that_of_the_flags(rank: int, flags: tuple[int, ...], says: str, make_ring: MakeRing) -> None:
+    ring = make_ring(3)
+    end = ShmRingBufferIO(ring, rank)
+    with ring.segment.flags(0) as view:
+        view[:] = bytes(flags)
+    assert says in end.describe_wait(1.5)
+    assert "1.5 s for block 0" in end.describe_wait(1.5)
+
+
+@pytest.mark.parametrize(
+    ("rank", "flags", "never"),
+    [
+        (-1, (0, 0, 0, 0), "not yet read by"),
+        (-1, (1, 1, 1, 1), "not yet read by"),
+        (0, (1, 0, 0, 0), "has read"),
+        (0, (1, 0, 1, 0), "has read"),
+    ],
+)
+def test_sentence_is_true_when_the_wait_is_just_over(
+    rank: int, flags: tuple[int, ...], never: str, make_ring: MakeRing
+) -> None:
+    """The flags may change between the last look and the description: then nobody is to be blamed who is done."""
+    ring = make_ring(3)
+    end = ShmRingBufferIO(ring, rank)
+    with ring.segment.flags(0) as view:
+        view[:] = bytes(flags)
+    assert never not in end.describe_wait(1.5)
+
+
+@pytest.mark.parametrize(("rank", "call"), [(-1, "enqueue"), (0, "dequeue")])
+def test_damaged_flags_are_a_time_out_without_a_case(rank: int, call: str, make_ring: MakeRing) -> None:
+    ring, ends = busy_ring(make_ring, rank)
+    with ring.segment.flags(1) as view:
+        view[1] = 7
+        with pytest.raises(WaitTimeoutError, match="damaged") as caught:
+            CALLS[call](ends[rank], 0)
+        assert (caught.value.case, caught.value.missing_ranks) == (None, ())
+        view[1] = int(rank != -1)
+    assert_sequence_goes_on(ends, rank)
