@@ -7,6 +7,7 @@ import inspect
 import platform
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 import pytest
@@ -29,7 +30,7 @@ from ringbuffer.compiled import (
 from ringbuffer.errors import UnsupportedPlatformError, VariantError
 from ringbuffer.memory.layout import Layout
 from ringbuffer.memory.shared import Segment
-from ringbuffer.protocol import ORIGINAL, PROTOCOL, Edge, Flag, Kind, Outcome, Program, Role, Variant
+from ringbuffer.protocol import ORIGINAL, PROTOCOL, Edge, Flag, Kind, Outcome, Program, Role, Variant, resolve
 from ringbuffer.simulator import ABORT, PROCEED, Actor, Model, Setup, State
 
 READERS, BLOCKS = 3, 2
@@ -433,6 +434,17 @@ def test_the_example_in_the_modules_text_is_what_is_printed() -> None:
 def test_fewer_readers_than_all_are_counted_in_the_plain_form() -> None:
     source = compile_program(PROTOCOL.replace(missing_readers=1).programs[0], 3)
     assert "if read_of[index].tobytes().count(0) <= 1:  # W2" in source
+
+
+@pytest.mark.parametrize(("value", "plain", "stepping"), [(0, "zeros", 0), (1, "ones", 1)])
+def test_all_read_flags_are_stored_with_the_value_that_the_row_names(value: int, plain: str, stepping: int) -> None:
+    """No edit makes a row that sets them all; the printer knows rows, not the protocol."""
+    row = PROTOCOL.row("W5")
+    odd = replace(row, access=replace(row.access, value=value))
+    rows = tuple(odd if each is row else each for each in PROTOCOL.writer.rows)
+    program = resolve(replace(PROTOCOL.writer, rows=rows))
+    assert f"read_of[index][:] = {plain}  # W5" in compile_program(program, 2)
+    assert f"read_of[index][rank] = {stepping}  # W5" in compile_program(program, 2, stepping=True)
 
 
 def test_orderings_make_no_difference_to_what_is_printed() -> None:
