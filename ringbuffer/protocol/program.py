@@ -97,8 +97,8 @@ def resolve(table: Table) -> Program:
                 return forward(pc + 1) if pc < last_look else branch(pc, table.undecided)
             case Then.WAIT:
                 return Branch(FIRST_PC, table.moves_while_waiting, Edge.WAITED)
-            case Then.RESTART:
-                return Branch(FIRST_PC, False, Edge.RESTARTED)
+        assert then is Then.RESTART, "all the others are above"
+        return Branch(FIRST_PC, False, Edge.RESTARTED)
 
     return Program(
         table.role,

@@ -90,15 +90,11 @@ class Access:
     """For a load of ``read[*]``: how many flags may be 0 and still count as all 1. Always 0 in the shipped table."""
 
     def __str__(self) -> str:
-        match self.kind:
-            case Kind.LOAD:
-                return f"load {_name(self.flag)}"
-            case Kind.STORE:
-                return f"store {_name(self.flag)} ← {self.value}"
-            case Kind.FILL:
-                return "payload writes, by the caller"
-            case Kind.READ:
-                return "payload reads, by the caller"
+        if self.kind is Kind.LOAD:
+            return f"load {_name(self.flag)}"
+        if self.kind is Kind.STORE:
+            return f"store {_name(self.flag)} ← {self.value}"
+        return f"payload {'writes' if self.kind is Kind.FILL else 'reads'}, by the caller"
 
 
 def _name(flag: Flag | None) -> str:

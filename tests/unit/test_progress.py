@@ -13,7 +13,7 @@ from roster import REFUTED, SMALL_ENOUGH
 
 from ringbuffer.checker import HOLDS, UNKNOWN, Result, explore
 from ringbuffer.checker import REFUTED as IS_REFUTED
-from ringbuffer.checker.progress import Graph
+from ringbuffer.checker.progress import Cycle, Graph, cycle_at_end
 from ringbuffer.protocol import ORIGINAL, PROTOCOL, Kind, Variant
 from ringbuffer.protocol.properties import LIVENESS, SAFETY
 from ringbuffer.simulator import Model, Setup, Simulation, State, Transition
@@ -137,7 +137,12 @@ def test_a_lasso_comes_back_to_where_it_began_and_starves_somebody_fairly(edits:
     assert cycle
     assert states[first] == states[-1]
     assert result.token is not None
-    assert tuple(Simulation.replay(result.token).steps) == result.trace
+    again = Simulation.replay(result.token)
+    assert tuple(again.steps) == result.trace
+    end = cycle_at_end(again)
+    assert end is not None
+    assert end.start == result.cycle_start
+    assert name in end.broken
     assert {step.choice[0] for step in cycle} == set(range(len(model.programs)))
     assert not any(ABORTED.intersection(step.seen) for step in cycle)
 
@@ -195,6 +200,34 @@ def test_who_waits_for_a_message_that_is_lost_is_refuted_even_when_the_writer_is
 def test_a_state_that_nobody_leaves_has_no_steps() -> None:
     graph = Graph(Model(Setup()))
     assert list(graph.edges(0)) == []
+
+
+WRITE, READ = [0] * 6, [1] * 5
+"""Whole rounds of the writer and of the only reader of a ring with one block, as actors."""
+
+
+@pytest.mark.parametrize(
+    ("actors", "aborts", "expected"),
+    [
+        ([], (), None),
+        ([0], (), None),
+        ([0] * 6 + [1], (), None),
+        ([1, 1], (), Cycle(1, ())),
+        ([0] * 3 + [0] * 3 + [1, 1], (2, 5), Cycle(4, ())),
+        (WRITE + READ + [0] + WRITE + READ + [0], (), Cycle(13, ())),
+        ([*WRITE, 0, 0, 1, 1, 1], (10,), Cycle(7, ())),
+    ],
+    ids=["nothing", "one-step", "no-way-back", "unfair", "fills-raise", "a-whole-lap", "reads-raise"],
+)
+def test_a_run_of_the_shipped_protocol_never_ends_in_a_cycle_that_starves(
+    actors: list[int], aborts: tuple[int, ...], expected: Cycle | None
+) -> None:
+    """``aborts``: numbers of the steps in which the caller raises. Raising in every lap starves, but is no fault of ours."""
+    simulation = Simulation(Setup(readers=1, blocks=1))
+    for number, actor in enumerate(actors):
+        mine = [place for place, step in enumerate(simulation.possible()) if step.choice[0] == actor]
+        simulation.step(mine[-1 if number in aborts else 0])
+    assert cycle_at_end(simulation) == expected
 
 
 @pytest.mark.parametrize("name", LIVENESS)
