@@ -3,7 +3,7 @@
 CPython raises it where it looks at its *eval breaker*: when a function is entered or a generator resumed
 (``RESUME``), after a call of something that is not a Python function (``CALL``, ``CALL_FUNCTION_EX``), at a jump backwards,
 and nowhere else (``Python/ceval.c``; ``dis`` names the instructions). This module does not list such places, which differ from
-release to release; they let CPython find them. A trace function (``sys.settrace``, with opcode events) counts the opcodes of
+release to release; it lets CPython find them. A trace function (``sys.settrace``, with opcode events) counts the opcodes of
 the call; before opcode number n it sets the very flag that the signal handler in C sets on Ctrl-C (``PyErr_SetInterrupt``),
 and CPython raises at the next place where it looks. With n = 1, 2, 3, … until the call ends untouched, every such place has
 had its interrupt, and no other place has, in all frames of the call: this package's, the generated rows', ``pickle``'s, and

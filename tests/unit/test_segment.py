@@ -341,6 +341,34 @@ def test_creator_that_ends_leaves_nothing(ending: str, status: int, says: str, r
     assert "resource_tracker" not in done.stderr
 
 
+CREATE_IN_CHILD = """
+import multiprocessing, os, sys
+from multiprocessing import resource_tracker
+CHILD = '''
+import builtins
+from ringbuffer import ShmRingBuffer
+builtins.kept = ShmRingBuffer(1, 100, 3)
+print(kept.name, flush=True)
+'''
+if __name__ == "__main__":
+    resource_tracker.ensure_running()
+    process = multiprocessing.get_context(sys.argv[1]).Process(target=exec, args=(CHILD,))
+    process.start()
+    process.join()
+    print(*(name for name in os.listdir("/dev/shm") if name.startswith("shm_ring_")))
+"""
+
+
+@pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
+def test_creator_that_multiprocessing_has_started_leaves_nothing(method: str, run_python: RunPython) -> None:
+    """Its end is one of its own: a forked child runs no ``atexit`` functions, and the resource tracker is its parent's."""
+    done = run_python(CREATE_IN_CHILD, method)
+    assert (done.returncode, done.stderr) == (0, "")
+    name, after = done.stdout.splitlines()
+    assert name.startswith(NAME_PREFIX)
+    assert name not in after.split()
+
+
 @pytest.mark.parametrize(
     "ending", ["os.kill(os.getpid(), signal.SIGKILL)", "signal.raise_signal(signal.SIGTERM)", "os._exit(1)"]
 )
