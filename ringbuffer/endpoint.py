@@ -76,6 +76,7 @@ class ShmRingBufferIO:
         self._in_use = False
         self._holder: _Hold | None = None
         self._forked = False
+        self._pid = os.getpid()
         self._owns_ring = False
         self._refuse: Callable[[str], RingBufferError] | None = None
         self._refuse_write = None if self.role is Role.WRITER else self._wrong_side
@@ -268,7 +269,7 @@ class ShmRingBufferIO:
         flags = self.buffer.flags(block)
         case, missing = _case_and_missing(flags)
         return WaitTimeoutError(
-            f"timed out: {self.describe_wait(waited_seconds)}. Nothing was changed; the next call goes on from here",
+            f"timed out: {self.describe_wait(waited_seconds, flags)}. Nothing was changed; the next call goes on from here",
             side=self.role.value,
             rank=self.reader_rank,
             pid=os.getpid(),
@@ -278,10 +279,14 @@ class ShmRingBufferIO:
             waited_seconds=waited_seconds,
         )
 
-    def describe_wait(self, waited_seconds: float) -> str:
-        """One sentence: who waits (side, rank, pid), for which block, in which case, and for whom."""
+    def describe_wait(self, waited_seconds: float, flags: bytes | None = None) -> str:
+        """One sentence: who waits (side, rank, pid), for which block, in which case, and for whom.
+
+        ``flags``: those of the block, if they were read already; otherwise they are read now.
+        """
         block = self._where()
-        flags = self.buffer.flags(block)
+        if flags is None:
+            flags = self.buffer.flags(block)
         case, missing = _case_and_missing(flags)
         who = (
             f"{self._name()} (pid {os.getpid()}) of ring {self.buffer.name} has waited {waited_seconds:.3g} s for block {block}"
@@ -362,8 +367,10 @@ class _Hold:
         return self._exit is not None and self._exit() is None
 
     def leave(self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None) -> None:
-        """The end of the ``with``."""
+        """The end of the ``with``, or the taking back of a block whose ``with`` is over; the second of the two does nothing."""
         end = self._end
+        if end._holder is not self and not end._forked:
+            return
         try:
             try:  # noqa: SIM105 (contextlib's suppress is Python code, and one more place for an interrupt)
                 self._view.release()
@@ -410,8 +417,8 @@ def _closed_error(end: ShmRingBufferIO, call: str) -> RingBufferError:
 
 def _forked_error(end: ShmRingBufferIO, call: str) -> RingBufferError:
     return ForkedError(
-        f"{call}: {end._name()} of ring {end.buffer.name} belongs to the process that forked this one (pid {os.getppid()});"
-        " make an endpoint of your own, with ShmRingBufferIO(ring, rank), in the child"
+        f"{call}: {end._name()} of ring {end.buffer.name} belongs to the process with pid {end._pid}, of which"
+        " this one is a fork; make an endpoint of your own, with ShmRingBufferIO(ring, rank), in the child"
     )
 
 

@@ -104,8 +104,13 @@ class ShmRingBuffer:
             raise ClosedError(f"the ring {self.name} is closed in this process")
 
     def flags(self, block_index: int) -> bytes:
-        """A block's flags as they are now: the written flag, then one read flag per reader."""
+        """A block's flags as they are now: the written flag, then one read flag per reader.
+
+        Raises ``IndexError`` for a block that the ring does not have.
+        """
         self.check_open()
+        if not 0 <= block_index < self.max_chunks:
+            raise IndexError(f"block {block_index} of ring {self.name}, which has blocks 0 to {self.max_chunks - 1}")
         with self.segment.flags(block_index) as view:
             return bytes(view)
 

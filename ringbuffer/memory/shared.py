@@ -23,7 +23,7 @@ import mmap
 import os
 import secrets
 import weakref
-from multiprocessing import resource_tracker
+from multiprocessing import resource_tracker, util
 
 from ringbuffer.errors import SegmentFormatError, SegmentMissingError, SegmentSpaceError, UnsupportedPlatformError
 from ringbuffer.memory.layout import FRAME_BYTES, HEADER_BYTES, IDENTITY_BYTES, Header, Layout
@@ -65,6 +65,8 @@ class _Name:
             self.owner_pid = None  # there is no such file, or it is another's
             raise
         resource_tracker.register("/" + self.text, "shared_memory")
+        # Forked children of multiprocessing run no atexit functions before Python 3.13; these they do run.
+        util.Finalize(None, self.remove_if_owed, exitpriority=-1)
         return descriptor
 
     def remove(self) -> None:
