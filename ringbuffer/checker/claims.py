@@ -118,6 +118,7 @@ def _explore_sizes(claim_id: str, properties: tuple[str, ...], scope: Scope, on_
         states += result.states
         if result.status != HOLDS:
             note = f"{result.property} at {readers}×{blocks}" if result.property else f"{result.states} states and not done"
+            note += f": {result.starved} gets nothing done" if result.starved else ""
             return claim.verdict(
                 result.status,
                 scope,

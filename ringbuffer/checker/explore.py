@@ -46,7 +46,8 @@ class Result:
 
     ``status``: ``holds``, ``refuted`` or ``unknown``. ``property``: the name of the property that broke, or ``None``.
     ``trace``: the shortest counterexample, empty unless refuted; ``cycle_start``: for a liveness property, the number of the
-    step from which it repeats for ever. ``token`` replays the trace. ``complete``: whether every reachable state was visited.
+    step from which it repeats for ever, and ``starved`` names who gets nothing done in it. ``token`` replays the trace.
+    ``complete``: whether every reachable state was visited.
     ``seen``: the *sometimes* that were observed; ``vacuous``: those that should have been and were not.
     """
 
@@ -56,6 +57,7 @@ class Result:
     property: str | None
     trace: tuple[Step, ...]
     cycle_start: int | None
+    starved: str | None
     token: str | None
     states: int
     transitions: int
@@ -71,7 +73,8 @@ class Result:
         if self.status != REFUTED:
             unseen = f"; never seen, so not tried: {', '.join(self.vacuous)}" if self.vacuous else ""
             return f"{head} ({self.states} states, {self.seconds:.2f} s){unseen}"
-        return f"{head}: {self.property}, {len(self.trace)} steps\n{render(self.trace, cycle_start=self.cycle_start)}"
+        whose = f" of {self.starved}" if self.starved else ""
+        return f"{head}: {self.property}{whose}, {len(self.trace)} steps\n{render(self.trace, cycle_start=self.cycle_start)}"
 
     def as_json(self) -> dict[str, object]:
         """The answer as plain JSON values."""
@@ -83,6 +86,7 @@ class Result:
             "property": self.property,
             "trace": [step.as_json() for step in self.trace],
             "cycle_start": self.cycle_start,
+            "starved": self.starved,
             "token": self.token,
             "states": self.states,
             "transitions": self.transitions,
@@ -163,7 +167,8 @@ class _Search:
                 lasso = find_lasso(self.graph, self.states, name)
                 if lasso is not None:
                     stem = self._path_to(lasso.entry)
-                    return self._refuted(name, follow(self.setup, [*stem, *lasso.choices]), len(stem) + 1)
+                    starved = self.model.actor_name(lasso.actor)
+                    return self._refuted(name, follow(self.setup, [*stem, *lasso.choices]), len(stem) + 1, starved)
         return self._result(HOLDS, None, (), None, None, complete=True)
 
     def _meet(self, number: int, transition: Transition) -> None:
@@ -187,9 +192,9 @@ class _Search:
     def _seconds(self) -> float:
         return time.perf_counter() - self.started
 
-    def _refuted(self, name: str, run: Simulation, cycle_start: int | None) -> Result:
+    def _refuted(self, name: str, run: Simulation, cycle_start: int | None, starved: str | None = None) -> Result:
         assert cycle_start is not None or name in run.steps[-1].broken, "the replayed trace breaks what the search found"
-        return self._result(REFUTED, name, tuple(run.steps), cycle_start, run.token(), complete=False)
+        return self._result(REFUTED, name, tuple(run.steps), cycle_start, run.token(), complete=False, starved=starved)
 
     def _result(
         self,
@@ -200,6 +205,7 @@ class _Search:
         token: str | None,
         *,
         complete: bool,
+        starved: str | None = None,
     ) -> Result:
         setup, seen = self.setup, frozenset(self.seen)
         unseen = unseen_partners(self.properties, seen, setup.readers, setup.blocks, setup.aborts)
@@ -210,6 +216,7 @@ class _Search:
             property=name,
             trace=trace,
             cycle_start=cycle_start,
+            starved=starved,
             token=token,
             states=len(self.states),
             transitions=self.transitions,

@@ -95,8 +95,11 @@ WITNESSES: Final = tuple(prop.name for prop in PROPERTIES if prop.modality == SO
 def select(names: tuple[str, ...]) -> tuple[str, ...]:
     """Check names of *always* and *eventually* properties, and put them in the order of this module.
 
-    Raises :class:`VariantError` for an unknown name, and for a *sometimes*, which cannot be checked for being broken.
+    Raises :class:`VariantError` for no name at all, for an unknown one, and for a *sometimes*, which cannot be checked for
+    being broken.
     """
+    if not names:
+        raise VariantError(f"no property to judge; the properties are {', '.join(ALL)}")
     for name in names:
         if name not in ALL:
             raise VariantError(f"unknown property {name!r}; the properties are {', '.join(ALL)}")

@@ -89,7 +89,7 @@ class Variant:
         row = table.rows[index]
         if row.access.ordering in (Ordering.PLAIN, Ordering.RELAXED):
             raise VariantError(f"{row_id} ({row.access}) is {row.access.ordering.value}: it has no ordering to lose")
-        weak = replace(row, access=replace(row.access, ordering=Ordering.RELAXED))
+        weak = replace(row, access=replace(row.access, ordering=Ordering.RELAXED), pairing="")
         return self._edited(table, (*table.rows[:index], weak, *table.rows[index + 1 :]), "weaken", row_id)
 
     def replace(

@@ -8,6 +8,8 @@ from typing import Any
 from hand_written import RowText
 from hypothesis import strategies as st
 
+from ringbuffer import checker
+from ringbuffer.checker import Result
 from ringbuffer.protocol import PROTOCOL, Branch, Edge, Ordering, Program, Variant
 from ringbuffer.simulator import Model, State, Transition
 
@@ -70,10 +72,18 @@ def variants(draw: Callable[[st.SearchStrategy[Any]], Any], *, keep: tuple[str, 
     return variant
 
 
+STATES_MAX = 50_000
+"""More than any question of these tests needs: a checker or a protocol that goes wrong ends there, not at a time-out."""
+
 Edges = list[list[tuple[Transition, int]]]
 
 
-def whole_graph(model: Model, states_max: int = 50_000) -> tuple[list[State], Edges]:
+def explore(*arguments: Any, **options: Any) -> Result:
+    """Ask the explorer, which gives up at :data:`STATES_MAX` unless told otherwise."""
+    return checker.explore(*arguments, **{"max_states": STATES_MAX, **options})
+
+
+def whole_graph(model: Model, states_max: int = STATES_MAX) -> tuple[list[State], Edges]:
     """Every state that ``model`` can reach, in the order of breadth, and for each its steps and where they lead."""
     states = [model.initial()]
     numbers: dict[Hashable, int] = {states[0]: 0}

@@ -9,11 +9,12 @@ from typing import Any
 
 import hand_written
 import pytest
-from edits import whole_graph
+from edits import explore, whole_graph
 from hand_written import CLAUSES, Rules, World
 from roster import BENIGN, REFUTED, SIZES, SMALL_ENOUGH
 
-from ringbuffer.checker import HOLDS, UNKNOWN, Advance, Result, explore
+from ringbuffer import checker
+from ringbuffer.checker import HOLDS, UNKNOWN, Advance, Result
 from ringbuffer.checker import REFUTED as IS_REFUTED
 from ringbuffer.errors import GeometryError, VariantError
 from ringbuffer.protocol import ORIGINAL, PROTOCOL, Variant
@@ -249,6 +250,12 @@ def test_two_writers_of_few_messages_reach_finitely_many_states() -> None:
 
 def test_all_partners_are_seen_on_two_readers_and_two_blocks() -> None:
     assert explore().seen == frozenset(WITNESSES)
+
+
+def test_the_explorer_asks_the_shipped_protocol_of_two_readers_and_two_blocks_unless_told_otherwise() -> None:
+    result = checker.explore()
+    assert result.setup == Setup(PROTOCOL, readers=2, blocks=2, words=2, writers=1, messages=None, aborts=True, memory="sc")
+    assert (result.status, result.properties, result.states) == (HOLDS, ALL, 2567)
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,10 @@ done is read off what is owed before and after its step, not off what the model 
 from __future__ import annotations
 
 import pytest
-from edits import Edges, whole_graph
+from edits import Edges, explore, whole_graph
 from roster import REFUTED, SMALL_ENOUGH
 
-from ringbuffer.checker import HOLDS, UNKNOWN, Result, explore
+from ringbuffer.checker import HOLDS, UNKNOWN, Result
 from ringbuffer.checker import REFUTED as IS_REFUTED
 from ringbuffer.checker.progress import Cycle, Graph, cycle_at_end
 from ringbuffer.protocol import ORIGINAL, PROTOCOL, Kind, Variant
@@ -165,7 +165,7 @@ def test_a_lasso_comes_back_to_where_it_began_and_starves_somebody_fairly(edits:
 def test_a_lasso_is_printed_with_the_step_from_which_it_repeats() -> None:
     result = explore(ORIGINAL, 1, 2, properties=("starved",))
     lines = str(result).splitlines()
-    assert lines[0] == f"policy=scan: 1 readers × 2 blocks: refuted: starved, {len(result.trace)} steps"
+    assert lines[0] == f"policy=scan: 1 readers × 2 blocks: refuted: starved of reader 0, {len(result.trace)} steps"
     (where,) = [number for number, line in enumerate(lines) if "from here on, for ever" in line]
     assert lines[where + 1].split()[0] == str(result.cycle_start)
 
@@ -213,11 +213,12 @@ WRITE, READ = [0] * 6, [1] * 5
         ([0], (), None),
         ([0] * 6 + [1], (), None),
         ([1, 1], (), Cycle(1, ())),
+        ([0, 0, 0, 0, 1, 1], (), Cycle(5, ())),
         ([0] * 3 + [0] * 3 + [1, 1], (2, 5), Cycle(4, ())),
         (WRITE + READ + [0] + WRITE + READ + [0], (), Cycle(13, ())),
         ([*WRITE, 0, 0, 1, 1, 1], (10,), Cycle(7, ())),
     ],
-    ids=["nothing", "one-step", "no-way-back", "unfair", "fills-raise", "a-whole-lap", "reads-raise"],
+    ids=["nothing", "one-step", "no-way-back", "nothing-owed", "writer-stopped", "fills-raise", "a-whole-lap", "reads-raise"],
 )
 def test_a_run_of_the_shipped_protocol_never_ends_in_a_cycle_that_starves(
     actors: list[int], aborts: tuple[int, ...], expected: Cycle | None
