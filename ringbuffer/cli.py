@@ -1,24 +1,27 @@
 """The ``ringbuffer`` command.
 
 Exit status: 0 it holds (or the command did its work), 1 it is refuted (or failed), 2 the call makes no sense, 3 a bound was
-reached before there was an answer, 130 interrupted. Rules: what a command reports goes to standard output, with ``--json`` as
-exactly one object; progress and errors go to standard error. Limits: ``check`` without ``--json`` needs the extra ``check``.
+reached before there was an answer (or nothing was tried), 130 interrupted, 141 nobody reads the output. Rules: what a
+command reports goes to standard output, with ``--json`` as exactly one object; progress and errors go to standard error.
+Limits: ``check`` without ``--json`` needs the extra ``check``.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from ringbuffer import specification
-from ringbuffer.checker.claims import CLAIMS, SIZES, Scope, Verdict, check_claims
+from ringbuffer.checker.claims import CLAIMS, QUESTION_SIZES, SIZES, Scope, Verdict, check_claims
 from ringbuffer.checker.explore import HOLDS, REFUTED, STATES_MAX, UNKNOWN
 from ringbuffer.checker.progress import cycle_at_end
 from ringbuffer.errors import GeometryError, MissingExtraError, RingBufferError, TokenError, VariantError
+from ringbuffer.memory.layout import BLOCKS_MAX
 from ringbuffer.memory.simulated import MEMORIES
 from ringbuffer.protocol import Variant
 from ringbuffer.protocol.properties import ALL, LIVENESS, SAFETY, select
@@ -28,7 +31,11 @@ from ringbuffer.trace.text import render
 from ringbuffer.version import __version__
 
 EXIT_HOLDS, EXIT_REFUTED, EXIT_USAGE, EXIT_UNKNOWN, EXIT_INTERRUPTED = 0, 1, 2, 3, 130
+EXIT_BROKEN_PIPE: Final = 141
 _EXIT_OF: Final = {HOLDS: EXIT_HOLDS, REFUTED: EXIT_REFUTED, UNKNOWN: EXIT_UNKNOWN}
+
+DEMO_READERS_MAX: Final = 32
+DEMO_MESSAGES_MAX: Final = 100_000_000
 
 _USAGE_ERRORS: Final = (GeometryError, MissingExtraError, TokenError, VariantError)
 
@@ -42,6 +49,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         status: int = options.run(options)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that the interpreter's last flush succeeds
+        return EXIT_BROKEN_PIPE
     except RingBufferError as error:
         print(f"ringbuffer {options.command}: {error}", file=sys.stderr)
         return EXIT_USAGE if isinstance(error, _USAGE_ERRORS) else EXIT_REFUTED
@@ -81,7 +92,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="ringbuffer",
         description="The shared-memory broadcast ring: check the protocol, see it run, replay a run, print its specification.",
-        epilog="exit status: 0 holds, 1 refuted or failed, 2 usage, 3 a bound was reached before an answer",
+        epilog="exit status: 0 holds, 1 refuted or failed, 2 usage, 3 no answer: a bound was reached, or nothing tried",
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -116,7 +127,7 @@ def _add_check(parser: argparse.ArgumentParser) -> None:
 
 def _scope(options: argparse.Namespace) -> Scope:
     """The question that the options ask. Raises :class:`RingBufferError` for one that makes no sense."""
-    sizes: tuple[tuple[int, int], ...] = SIZES
+    sizes: tuple[tuple[int, int], ...] = QUESTION_SIZES if options.edits or options.writers != 1 else SIZES
     if options.readers is not None or options.blocks is not None:
         readers, blocks = (2 if number is None else number for number in (options.readers, options.blocks))
         sizes = ((readers, blocks),)
@@ -198,6 +209,13 @@ def _add_demo(parser: argparse.ArgumentParser) -> None:
 def _demo(options: argparse.Namespace) -> int:
     from ringbuffer.demo import run_demo
 
+    for name, value, most in (
+        ("readers", options.readers, DEMO_READERS_MAX),
+        ("blocks", options.blocks, BLOCKS_MAX),
+        ("messages", options.messages, DEMO_MESSAGES_MAX),
+    ):
+        if not 1 <= value <= most:
+            raise GeometryError(f"{name} is {value}, and it lies between 1 and {most}")
     variant = Variant.parse(*options.edits)
     clean = run_demo(options.readers, options.blocks, options.messages, variant, options.seed, as_json=options.json)
     return EXIT_HOLDS if clean else EXIT_REFUTED

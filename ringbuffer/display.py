@@ -18,6 +18,13 @@ try:
 except ModuleNotFoundError as error:
     raise MissingExtraError("the table of claims (use --json without it)", "check") from error
 
+
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Rich would end the process with status 1, which means refuted here."""
+        raise BrokenPipeError
+
+
 _STYLES = {"holds": "bold green", "refuted": "bold red", "unknown": "bold yellow"}
 _PLAIN_WIDTH = 120
 """Columns, where there is no terminal to ask."""
@@ -25,9 +32,9 @@ _PLAIN_WIDTH = 120
 
 def show_claims(scope: Scope, claims: Sequence[Claim], overall: Callable[[Sequence[Verdict]], str]) -> list[Verdict]:
     """Try the claims, show them as they come out, and return their verdicts."""
-    console = Console(highlight=False)
+    console = _Console(highlight=False)
     if not console.is_terminal:
-        console = Console(highlight=False, width=_PLAIN_WIDTH)
+        console = _Console(highlight=False, width=_PLAIN_WIDTH)
     verdicts: list[Verdict] = []
     if console.is_terminal:
         with Live(console=console, refresh_per_second=8) as live:

@@ -16,6 +16,7 @@ block half done, but if it arrives after a message was marked as read and before
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 import logging
@@ -24,7 +25,7 @@ import weakref
 from collections.abc import Callable
 from sys import getrefcount
 from types import TracebackType
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from ringbuffer import codec
 from ringbuffer.compiled import FOUND, bind, require_total_store_order, role_of
@@ -48,6 +49,9 @@ LEAVE_SECONDS: Final = 1.0
 
 _log = logging.getLogger("ringbuffer")
 _encode, _write_message, _decode, _message_bytes = codec.encode, codec.write_message, codec.decode, codec.message_bytes
+
+_Refusal: TypeAlias = Callable[["ShmRingBufferIO", str], RingBufferError]
+"""Makes the error for a call on an endpoint that cannot be used so. A plain function: a method would make a cycle of it."""
 
 _everywhere: weakref.WeakSet[ShmRingBufferIO] = weakref.WeakSet()
 
@@ -78,9 +82,9 @@ class ShmRingBufferIO:
         self._forked = False
         self._pid = os.getpid()
         self._owns_ring = False
-        self._refuse: Callable[[str], RingBufferError] | None = None
-        self._refuse_write = None if self.role is Role.WRITER else self._wrong_side
-        self._refuse_read = None if self.role is Role.READER else self._wrong_side
+        self._refuse: _Refusal | None = None
+        self._refuse_write: _Refusal | None = None if self.role is Role.WRITER else _wrong_side_error
+        self._refuse_read: _Refusal | None = None if self.role is Role.READER else _wrong_side_error
         buffer._adopt(reader_rank, self)
         _everywhere.add(self)
 
@@ -89,7 +93,7 @@ class ShmRingBufferIO:
 
     def __enter__(self) -> ShmRingBufferIO:
         if self._refuse is not None:
-            raise self._refuse("with")
+            raise self._refuse(self, "with")
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -104,14 +108,14 @@ class ShmRingBufferIO:
         Raises :class:`EncodeError`, :class:`MessageTooLargeError` or :class:`WaitTimeoutError`; in each case nothing was sent.
         """
         if self._refuse_write is not None:
-            raise self._refuse_write("enqueue")
+            raise self._refuse_write(self, "enqueue")
         if timeout is not None:
             check_timeout(timeout)
         data = _encode(obj)
         if len(data) > self._limit_bytes:
             raise MessageTooLargeError(len(data), self._limit_bytes)
         if self._refuse_write is not None:  # once more: while an object is encoded another thread may close()
-            raise self._refuse_write("enqueue")
+            raise self._refuse_write(self, "enqueue")
         while self._in_use:
             self._raise_if_busy("enqueue")
         self._in_use = True
@@ -132,7 +136,7 @@ class ShmRingBufferIO:
         if timeout is not None:
             check_timeout(timeout)
         if self._refuse_read is not None:
-            raise self._refuse_read("dequeue")
+            raise self._refuse_read(self, "dequeue")
         while self._in_use:
             self._raise_if_busy("dequeue")
         self._in_use = True
@@ -166,7 +170,7 @@ class ShmRingBufferIO:
         nothing is published, and the same block is used next. Entering raises :class:`WaitTimeoutError`.
         """
         if self._refuse_write is not None:
-            raise self._refuse_write("acquire_write")
+            raise self._refuse_write(self, "acquire_write")
         if timeout is not None:
             check_timeout(timeout)
         return _Hold(self, timeout)
@@ -178,7 +182,7 @@ class ShmRingBufferIO:
         message stays unread and comes again. Entering raises :class:`WaitTimeoutError`.
         """
         if self._refuse_read is not None:
-            raise self._refuse_read("acquire_read")
+            raise self._refuse_read(self, "acquire_read")
         if timeout is not None:
             check_timeout(timeout)
         return _Hold(self, timeout)
@@ -220,15 +224,8 @@ class ShmRingBufferIO:
                 f"{self._name()} holds a block of ring {self.buffer.name} inside a with: leave it, then close"
             )
 
-    def _refuse_all(self, make: Callable[[ShmRingBufferIO, str], RingBufferError]) -> None:
-        def refuse(call: str) -> RingBufferError:
-            return make(self, call)
-
-        self._refuse = self._refuse_write = self._refuse_read = refuse
-
-    def _wrong_side(self, call: str) -> RingBufferError:
-        other = "the writer (rank -1)" if self.role is Role.READER else "a reader (rank 0 or more)"
-        return WrongSideError(f"{call} is for {other}, and this endpoint is {self._name()} of ring {self.buffer.name}")
+    def _refuse_all(self, make: _Refusal) -> None:
+        self._refuse = self._refuse_write = self._refuse_read = make
 
     def _raise_if_busy(self, call: str) -> None:
         """Raise :class:`EndpointBusyError`, unless what keeps the endpoint in use is over: then take the block back."""
@@ -257,7 +254,7 @@ class ShmRingBufferIO:
                 raise self._timed_out(waited)
             waited = pause(None if timeout is None else timeout - waited)
             if self._refuse is not None:
-                raise self._refuse("wait")
+                raise self._refuse(self, "wait")
             if begin() == FOUND:
                 return
             if waited >= warn_at:
@@ -339,7 +336,7 @@ class _Hold:
         end = self._end
         leave, self._exit = self._exit, None
         if end._refuse is not None:
-            raise end._refuse("with")
+            raise end._refuse(end, "with")
         while end._in_use:
             end._raise_if_busy("with")
         end._in_use = True
@@ -411,6 +408,11 @@ def _case_and_missing(flags: bytes) -> tuple[Case | None, tuple[int, ...]]:
         return None, ()
 
 
+def _wrong_side_error(end: ShmRingBufferIO, call: str) -> RingBufferError:
+    other = "the writer (rank -1)" if end.role is Role.READER else "a reader (rank 0 or more)"
+    return WrongSideError(f"{call} is for {other}, and this endpoint is {end._name()} of ring {end.buffer.name}")
+
+
 def _closed_error(end: ShmRingBufferIO, call: str) -> RingBufferError:
     return ClosedError(f"{call}: {end._name()} of ring {end.buffer.name} is closed")
 
@@ -427,6 +429,9 @@ def _after_fork_in_child() -> None:
         if end._refuse is None:
             end._refuse_all(_forked_error)
         end._forked = True
+        if end._holder is not None:
+            with contextlib.suppress(BufferError):
+                end._holder._view.release()
         for view in end._views:
             view.release()
         end._lenders.clear()

@@ -121,8 +121,9 @@ class ShmRingBuffer:
     def close(self) -> None:
         """Close this process's endpoints, and let go of the memory. The segment lives on for the others.
 
-        Closing again does nothing. Raises :class:`EndpointBusyError` while a block is held inside a ``with``, and
-        :class:`BlockEscapedError` while something still refers to the ring's memory; then close again later.
+        Closing again does nothing. Raises :class:`EndpointBusyError` while a block is held inside a ``with``, and changes
+        nothing; raises :class:`BlockEscapedError` while something still refers to the ring's memory: then the endpoints are
+        closed, the memory is not, and closing again later does the rest.
         """
         endpoints = [end for end in (reference() for reference in self._endpoints.values()) if end is not None]
         for end in endpoints:

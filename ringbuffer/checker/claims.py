@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any, Final
 
 from ringbuffer.checker.explore import HOLDS, REFUTED, STATES_MAX, UNKNOWN, Advance, Result, explore
-from ringbuffer.errors import MissingExtraError
+from ringbuffer.errors import MissingExtraError, VariantError
 from ringbuffer.protocol import PROTOCOL, SCAN, Variant
 from ringbuffer.protocol.properties import ALL, LIVENESS, SAFETY
 from ringbuffer.trace.text import render
@@ -23,6 +23,8 @@ EXPLORED, SAMPLED, MEASURED = "explored", "sampled", "measured"
 
 SIZES: Final[tuple[tuple[int, int], ...]] = ((1, 1), (1, 2), (2, 1), (2, 2), (1, 3), (2, 3), (3, 1), (3, 2))
 """Readers and blocks of the rings that ``ringbuffer check`` explores by default."""
+QUESTION_SIZES: Final = ((1, 1), (1, 2), (2, 1), (2, 2))
+"""Those that it explores when it is asked about an edited protocol: a broken one reaches far more states."""
 SCAN_SIZE: Final = (2, 2)
 LOCKSTEP_EXAMPLES: Final = 120
 LOCKSTEP_STEPS: Final = 60
@@ -103,36 +105,35 @@ def check_claims(scope: Scope, ids: Iterable[str], on_advance: Callable[[str, st
             yield claim.check(scope, partial(on_advance, claim.id))
 
 
-def _sizes_text(scope: Scope) -> str:
-    sizes = ", ".join(f"{readers}×{blocks}" for readers, blocks in scope.sizes)
-    return f"readers×blocks {sizes}; messages {scope.messages or 'unbounded'}"
+def _sizes_text(scope: Scope, sizes: Iterable[tuple[int, int]]) -> str:
+    shown = ", ".join(f"{readers}×{blocks}" for readers, blocks in sizes)
+    return f"readers×blocks {shown}; messages {scope.messages or 'unbounded'}"
 
 
 def _explore_sizes(claim_id: str, properties: tuple[str, ...], scope: Scope, on_advance: OnAdvance) -> Verdict:
-    """Explore all sizes of the scope, up to the first that is refuted."""
-    claim, started, states = claim_of(claim_id), time.perf_counter(), 0
-    bound = _sizes_text(scope)
-    properties = tuple(name for name in properties if name in scope.properties)
-    for readers, blocks in scope.sizes:
-        result = _explore(scope, readers, blocks, properties, on_advance)
+    """Explore the sizes of the scope, up to the first that is refuted. What one size leaves open, another may refute."""
+    claim, started, states, left_open = claim_of(claim_id), time.perf_counter(), 0, ""
+    judged = tuple(name for name in properties if name in scope.properties)
+    if not judged:
+        raise VariantError(f"the claim {claim_id} judges {', '.join(properties)}, and none of these was asked about")
+    only = "" if judged == properties else f"; judged: {', '.join(judged)} only"
+    for count, (readers, blocks) in enumerate(scope.sizes, start=1):
+        result = _explore(scope, readers, blocks, judged, on_advance)
         states += result.states
-        if result.status != HOLDS:
-            note = f"{result.property} at {readers}×{blocks}" if result.property else f"{result.states} states and not done"
+        if result.status == REFUTED:
+            note = f"{result.property} at {readers}×{blocks}"
             note += f": {result.starved} gets nothing done" if result.starved else ""
+            bound = _sizes_text(scope, scope.sizes[:count]) + only
+            picture, token = _picture(result), result.token
             return claim.verdict(
-                result.status,
-                scope,
-                started,
-                bound=bound,
-                states=states,
-                counterexample=_picture(result),
-                token=result.token,
-                note=note,
+                REFUTED, scope, started, bound=bound, states=states, counterexample=picture, token=token, note=note
             )
-        if result.vacuous:
-            note = f"nothing was shown at {readers}×{blocks}: never seen: {', '.join(result.vacuous)}"
-            return claim.verdict(UNKNOWN, scope, started, bound=bound, states=states, note=note)
-    return claim.verdict(HOLDS, scope, started, bound=bound, states=states)
+        if result.status == UNKNOWN:
+            left_open = left_open or f"{result.states} states at {readers}×{blocks}, and not done"
+        elif result.vacuous:
+            left_open = left_open or f"nothing was shown at {readers}×{blocks}: never seen: {', '.join(result.vacuous)}"
+    status, bound = UNKNOWN if left_open else HOLDS, _sizes_text(scope, scope.sizes) + only
+    return claim.verdict(status, scope, started, bound=bound, states=states, note=left_open)
 
 
 def _explore(scope: Scope, readers: int, blocks: int, properties: tuple[str, ...], on_advance: OnAdvance) -> Result:
@@ -180,7 +181,8 @@ def _scan_reorders(scope: Scope, on_advance: OnAdvance) -> Verdict:
     delayed = _explore(scope, readers, blocks, ("starved",), on_advance)
     right = order.status == REFUTED and rest.status == HOLDS and not rest.vacuous
     late = "; and a message can be put off for ever" if delayed.status == REFUTED else ""
-    note = f"{order.property or 'order'}: {order.status}; {', '.join(others)}: {rest.status}{late}"
+    judged = f"{rest.property}: refuted" if rest.property else f"{', '.join(others)}: {rest.status}"
+    note = f"reordered: {order.status}; {judged}{late}"
     status = HOLDS if right else UNKNOWN if UNKNOWN in (order.status, rest.status) else REFUTED
     return claim.verdict(
         status,
@@ -208,6 +210,9 @@ def _steps_agree(scope: Scope, on_advance: OnAdvance) -> Verdict:
         lockstep.sample(scope.variant, writers=scope.writers, examples=LOCKSTEP_EXAMPLES, steps=LOCKSTEP_STEPS)
     except lockstep.Mismatch as error:
         head, _, story = str(error).partition("\n")
+        story = story.rpartition("\n")[0]  # the last line is how to replay it, which the verdict says itself
+        if isinstance(error, lockstep.PropertyBroken):
+            head = f"both sides took the same steps, and they break a property: {head}"
         return claim.verdict(
             REFUTED, scope, started, bound=bound, states=None, counterexample=story, token=error.token, note=head
         )

@@ -40,7 +40,7 @@ class Advance:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Result:
     """The answer to one question.
 
@@ -75,6 +75,9 @@ class Result:
             return f"{head} ({self.states} states, {self.seconds:.2f} s){unseen}"
         whose = f" of {self.starved}" if self.starved else ""
         return f"{head}: {self.property}{whose}, {len(self.trace)} steps\n{render(self.trace, cycle_start=self.cycle_start)}"
+
+    def __repr__(self) -> str:
+        return f"<Result {str(self).splitlines()[0]}>"
 
     def as_json(self) -> dict[str, object]:
         """The answer as plain JSON values."""

@@ -8,8 +8,8 @@ Rules:
 * A new segment is reserved before it is mapped: a file system without room is an error at creation, not a crash (SIGBUS) at
   the first write. The header is written last.
 * The creator, and only the creator, tells ``multiprocessing``'s resource tracker of the segment, so that the name goes away
-  even if the creator is killed. Attaching tells the tracker nothing: it would unlink the segment under the others (CPython
-  issue 82300). Nothing is patched.
+  even if the creator is killed: when the last process that shares its tracker (its parents and children) has ended.
+  Attaching tells the tracker nothing: it would unlink the segment under the others (CPython issue 82300). Nothing is patched.
 * ``close()`` unmaps; ``unlink()`` removes the name; neither does the other's work.
 
 Limits: POSIX only. Where a caller still holds a view of the mapping, it stays mapped until that view is gone.
@@ -137,6 +137,8 @@ class Segment:
         Raises :class:`SegmentMissingError` when there is none of that name, and :class:`SegmentFormatError` when it is not a
         segment of ours. ``PermissionError`` passes as it is.
         """
+        if not isinstance(name, str) or not name or "/" in name or "\0" in name:
+            raise SegmentFormatError(str(name), "name", "a name is a text without slashes and zero bytes, and not empty")
         try:
             descriptor = _open(name, os.O_RDWR)
         except FileNotFoundError:

@@ -39,7 +39,7 @@ class Edit:
         return f"{self.operation}={','.join(self.arguments)}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Variant:
     """The two tables, the value that every read flag starts with, and the edits that made them."""
 
@@ -51,6 +51,9 @@ class Variant:
 
     def __str__(self) -> str:
         return " ".join(str(edit) for edit in self.edits) or "shipped"
+
+    def __repr__(self) -> str:
+        return f"<Variant {self}>"
 
     @property
     def programs(self) -> tuple[Program, Program]:

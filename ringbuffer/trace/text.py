@@ -39,5 +39,5 @@ def render(steps: Iterable[Step], *, cycle_start: int | None = None) -> str:
         lines.append(step_line(step))
         for name in step.broken:
             prop = BY_NAME[name]
-            lines.append(f"      ✗ {prop.id} {prop.name}: not so that {prop.statement}")
+            lines.append(f"      ✗ {prop.id} {prop.name} is broken: {prop.statement}")
     return "\n".join(lines)

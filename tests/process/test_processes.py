@@ -65,6 +65,17 @@ def test_a_killed_reader_is_named() -> None:
         run_processes(readers=1, blocks=2, messages=3_000, show=kill_reader)
 
 
+def test_readers_of_a_killed_parent_end_by_themselves() -> None:
+    command = [sys.executable, "-u", "-m", "ringbuffer", "demo", "--messages", "90000", "--readers", "2"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as demo:
+        assert demo.stdout is not None
+        assert demo.stderr is not None
+        assert any("sent" in line for line in demo.stdout), "the readers are at work"
+        demo.kill()
+        assert "Traceback" not in demo.stderr.read(), "it is read to its end: until the last reader has ended"
+    assert segments_of(demo.pid) == []
+
+
 def test_an_interrupted_run_ends_its_processes_and_removes_its_segment() -> None:
     """The demonstration, interrupted as Ctrl-C does it (a signal to the whole group) once it has said its first numbers."""
     command = [sys.executable, "-u", "-m", "ringbuffer", "demo", "--messages", "3000000"]

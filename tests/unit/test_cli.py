@@ -117,6 +117,9 @@ def test_edits_apply_in_the_order_typed(capsys: pytest.CaptureFixture[str]) -> N
         (("spec",), "required"),
         ((), "required"),
         (("demo", "--policy", "dance"), "dance"),
+        (("demo", "--messages", "-1"), "messages is -1"),
+        (("demo", "--messages", "0"), "messages is 0"),
+        (("demo", "--readers", "300"), "readers is 300"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,
 )
@@ -162,6 +165,38 @@ def test_a_claim_that_shows_nothing_is_unknown(capsys: pytest.CaptureFixture[str
     status, found = report(capsys, "check", "--messages", "1", *SMALL, "--claim", "safety-sc")
     assert (status, found["claims"][0]["status"]) == (3, "unknown")
     assert "never seen" in found["claims"][0]["note"]
+
+
+@pytest.mark.parametrize("edit", ["--missing-readers 1", "--without W6", "--without R3", "--swap W1,W3"])
+def test_what_a_small_ring_leaves_open_a_larger_one_may_refute(capsys: pytest.CaptureFixture[str], edit: str) -> None:
+    """At 1×1 these never make the writer wait, so that progress is not tried there; at 1×2 it is refuted."""
+    status, found = report(capsys, "check", "--claim", "progress-sc", *edit.split())
+    assert (status, found["verdict"]) == (1, "refuted")
+    assert found["claims"][0]["bound"].startswith("readers×blocks 1×1, 1×2;"), "no size is named that was not explored"
+
+
+def test_a_claim_about_some_of_its_properties_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    _, found = report(capsys, "check", "--claim", "safety-sc", "--property", "torn", *SMALL)
+    assert found["claims"][0]["bound"].endswith("judged: torn only")
+    status, _, err = run(capsys, "check", "--claim", "safety-sc", "--property", "starved", *SMALL)
+    assert status == 2
+    assert "none of these was asked about" in err
+
+
+def test_steps_that_agree_on_a_broken_table_are_said_to_agree(capsys: pytest.CaptureFixture[str]) -> None:
+    _, found = report(capsys, "check", "--claim", "steps-agree", "--missing-readers", "1")
+    assert found["claims"][0]["note"].startswith("both sides took the same steps, and they break a property")
+    assert "replay with" not in found["claims"][0]["counterexample"]
+
+
+def test_nobody_who_reads_the_output_is_no_verdict() -> None:
+    command = [sys.executable, "-m", "ringbuffer", "check", "--claim", "safety-sc", *SMALL]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as check:
+        assert check.stdout is not None
+        assert check.stderr is not None
+        check.stdout.close()
+        assert check.wait(timeout=60) == 141
+        assert check.stderr.read() == b""
 
 
 def test_processes_that_lose_are_refuted(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -346,7 +346,7 @@ def test_a_refutation_prints_its_trace_and_what_broke() -> None:
         ["2", "writer", "W3", "0"],
         ["3", "reader", "0", "R1"],
     ]
-    assert lines[5] == "      ✗ P6 exclusion: not so that while a writer is in a block, nobody else is in that block"
+    assert lines[5] == "      ✗ P6 exclusion is broken: while a writer is in a block, nobody else is in that block"
 
 
 def test_what_holds_prints_the_number_of_states() -> None:
