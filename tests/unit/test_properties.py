@@ -90,3 +90,8 @@ def test_partners_are_asked_for_in_rings_where_they_can_be_seen(
     assert unseen_partners(names, frozenset(), readers, blocks, aborts) == expected
     assert unseen_partners(names, frozenset(expected), readers, blocks, aborts) == ()
     assert unseen_partners(names, frozenset(expected[1:]), readers, blocks, aborts) == expected[:1]
+
+
+def test_at_least_one_property_is_judged() -> None:
+    with pytest.raises(VariantError, match="no property to judge"):
+        select(())

@@ -224,3 +224,8 @@ def test_a_variant_may_lose_all_rows_of_a_side_but_has_no_programs_then(rows: tu
         variant = variant.without(row_id)
     with pytest.raises(VariantError, match=f"the {side}'s table has no rows left"):
         _ = variant.programs
+
+
+def test_a_variant_is_shown_by_its_edits() -> None:
+    assert repr(PROTOCOL) == "<Variant shipped>"
+    assert repr(PROTOCOL.swapped("W5", "W6").replace(policy="scan")) == "<Variant swap=W5,W6 policy=scan>"
