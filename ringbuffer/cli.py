@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ringbuffer import specification
-from ringbuffer.checker.claims import CLAIMS, QUESTION_SIZES, SIZES, Scope, Verdict, check_claims
+from ringbuffer.checker.claims import CLAIMS, Scope, Verdict, check_claims
 from ringbuffer.checker.explore import HOLDS, REFUTED, STATES_MAX, UNKNOWN
 from ringbuffer.checker.progress import cycle_at_end
 from ringbuffer.errors import GeometryError, MissingExtraError, RingBufferError, TokenError, VariantError
@@ -127,13 +127,13 @@ def _add_check(parser: argparse.ArgumentParser) -> None:
 
 def _scope(options: argparse.Namespace) -> Scope:
     """The question that the options ask. Raises :class:`RingBufferError` for one that makes no sense."""
-    sizes: tuple[tuple[int, int], ...] = QUESTION_SIZES if options.edits or options.writers != 1 else SIZES
+    size = None
     if options.readers is not None or options.blocks is not None:
         readers, blocks = (2 if number is None else number for number in (options.readers, options.blocks))
-        sizes = ((readers, blocks),)
+        size = (readers, blocks)
     scope = Scope(
         variant=Variant.parse(*options.edits),
-        sizes=sizes,
+        size=size,
         messages=options.messages,
         writers=options.writers,
         max_states=options.max_states,
@@ -141,7 +141,7 @@ def _scope(options: argparse.Namespace) -> Scope:
         properties=select(tuple(options.property or ALL)),
         arguments=_as_typed(options),
     )
-    for readers, blocks in sizes:  # a setup checks itself, here before anything is run
+    for readers, blocks in scope.sizes:  # a setup checks itself, here before anything is run
         Setup(scope.variant, readers, blocks, 2, scope.writers, scope.messages, True, scope.memory)
     return scope
 

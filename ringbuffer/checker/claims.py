@@ -40,7 +40,8 @@ class Scope:
     """What a user asked about: a variant, and the ring's size where it is not the default."""
 
     variant: Variant = PROTOCOL
-    sizes: tuple[tuple[int, int], ...] = SIZES
+    size: tuple[int, int] | None = None
+    """Readers and blocks, where the user named a size."""
     messages: int | None = None
     writers: int = 1
     max_states: int = STATES_MAX
@@ -48,6 +49,13 @@ class Scope:
     properties: tuple[str, ...] = ALL
     arguments: str = ""
     """The variant and size options as typed, for the command of each claim."""
+
+    @property
+    def sizes(self) -> tuple[tuple[int, int], ...]:
+        """The rings to explore: the one that was named, or the default ones for this question."""
+        if self.size is not None:
+            return (self.size,)
+        return QUESTION_SIZES if self.variant.edits or self.writers != 1 else SIZES
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +182,7 @@ def _scan_reorders(scope: Scope, on_advance: OnAdvance) -> Verdict:
     claim, started = claim_of("scan-reorders"), time.perf_counter()
     scanning = scope.variant if scope.variant.policy == SCAN else scope.variant.replace(policy=SCAN)
     scope = replace(scope, variant=scanning)
-    readers, blocks = SCAN_SIZE if scope.sizes == SIZES else scope.sizes[0]
+    readers, blocks = scope.size or SCAN_SIZE
     order = _explore(scope, readers, blocks, ("reordered",), on_advance)
     others = tuple(name for name in (*SAFETY, "progress") if name != "reordered")
     rest = _explore(scope, readers, blocks, others, on_advance)

@@ -63,6 +63,7 @@ def test_all_claims_hold(capsys: pytest.CaptureFixture[str]) -> None:
         (("--without", "W1", "--initial-read-flag", "1", *SMALL), 0, "holds"),
         (("--policy", "scan"), 1, "refuted"),
         (("--policy", "scan", "--readers", "1", "--blocks", "1"), 0, "holds"),
+        (("--policy", "scan", "--claim", "scan-reorders"), 0, "holds"),
         (("--messages", "2", *SMALL), 0, "holds"),
         (("--max-states", "10", *SMALL), 3, "unknown"),
         (("--without", "W3", "--claim", "steps-agree"), 0, "holds"),
