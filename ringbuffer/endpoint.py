@@ -211,15 +211,23 @@ class ShmRingBufferIO:
                 raise EndpointBusyError(
                     f"{self._name()} of ring {self.buffer.name} is still inside a call: close it when that has ended"
                 )
+        self._release_memory()
+
+    def _release_memory(self) -> None:
         for view in self._views:
             view.release()
         self._lenders.clear()
 
-    def _check_no_block_held(self) -> None:
+    def _take_back(self) -> bool:
+        """Take back a block whose ``with`` is over although its end did not run. Whether there was one."""
         holder = self._holder
-        if holder is not None and holder.is_over:
-            holder.leave(KeyboardInterrupt, None, None)
-        elif holder is not None and not self._forked:
+        if holder is None or not holder.is_over:
+            return False
+        holder.leave(KeyboardInterrupt, None, None)
+        return True
+
+    def _check_no_block_held(self) -> None:
+        if not self._take_back() and self._holder is not None and not self._forked:
             raise EndpointBusyError(
                 f"{self._name()} holds a block of ring {self.buffer.name} inside a with: leave it, then close"
             )
@@ -229,11 +237,9 @@ class ShmRingBufferIO:
 
     def _raise_if_busy(self, call: str) -> None:
         """Raise :class:`EndpointBusyError`, unless what keeps the endpoint in use is over: then take the block back."""
-        holder = self._holder
-        if holder is not None and holder.is_over:
-            holder.leave(KeyboardInterrupt, None, None)
+        if self._take_back():
             return
-        where = "inside a with that holds a block" if holder is not None else "in another call"
+        where = "inside a with that holds a block" if self._holder is not None else "in another call"
         raise EndpointBusyError(
             f"{call}: {self._name()} of ring {self.buffer.name} is in use already, {where}; finish that first (each thread"
             " needs a rank of its own)"
@@ -432,9 +438,7 @@ def _after_fork_in_child() -> None:
         if end._holder is not None:
             with contextlib.suppress(BufferError):
                 end._holder._view.release()
-        for view in end._views:
-            view.release()
-        end._lenders.clear()
+        end._release_memory()
 
 
 os.register_at_fork(after_in_child=_after_fork_in_child)

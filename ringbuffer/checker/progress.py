@@ -2,11 +2,11 @@
 
 Every actor that waits goes on looking, so a run never stops; what can go wrong is a cycle. A cycle is *fair* when every actor
 takes a step in it (or cannot: a writer that has written all). It starves an actor when that actor gets nothing done in it:
-a writer fills no block, or a reader receives nothing (for ``starved``: not the oldest) although it is owed a message
-all along. ``find_lasso`` looks for a
-strongly connected part of the graph, without the steps by which the actor gets something done, that is fair: such a part
-contains a fair cycle, and every fair cycle lies in one. Rules: callers that raise for ever are not the protocol's fault, so
-their steps are left out. Limits: fairness is weak (every actor runs again and again); nothing is said of how long it takes.
+a writer fills no block, or a reader receives nothing (for ``starved``: not the oldest) although it is owed a message all along.
+``find_lasso`` looks for a strongly connected part of the graph, without the steps by which the actor gets something done, that
+is fair: such a part contains a fair cycle, and every fair cycle lies in one. Rules: callers that raise for ever are not the
+protocol's fault, so their steps are left out. Limits: fairness is weak (every actor runs again and again); nothing is said of
+how long it takes.
 """
 
 from __future__ import annotations

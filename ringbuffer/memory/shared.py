@@ -55,6 +55,7 @@ class _Name:
     def __init__(self, text: str) -> None:
         self.text = text
         self.owner_pid: int | None = None
+        self._at_exit: util.Finalize | None = None
 
     def create(self) -> int:
         """Create the file, and return its descriptor. From here on this process owes the removal."""
@@ -66,7 +67,7 @@ class _Name:
             raise
         resource_tracker.register("/" + self.text, "shared_memory")
         # Forked children of multiprocessing run no atexit functions before Python 3.13; these they do run.
-        util.Finalize(None, self.remove_if_owed, exitpriority=-1)
+        self._at_exit = util.Finalize(None, self.remove_if_owed, exitpriority=-1)
         return descriptor
 
     def remove(self) -> None:
@@ -79,6 +80,8 @@ class _Name:
         if owed:
             resource_tracker.unregister("/" + self.text, "shared_memory")
             self.owner_pid = None
+            if self._at_exit is not None:
+                self._at_exit.cancel()  # a process may make many rings, and the registry would keep them all
 
     def remove_if_owed(self) -> None:
         """What the end of a segment, or of the process, does. A forked child of the creator owes nothing."""
