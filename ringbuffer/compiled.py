@@ -92,10 +92,14 @@ def compile_program(program: Program, n_reader: int, *, stepping: bool = False) 
     payloads = [instruction for instruction in program.instructions if instruction.row.is_payload]
     if len(payloads) != 1:
         raise VariantError(f"a real ring runs tables with one payload row, and this {program.role.value}'s has {len(payloads)}")
+    for instruction in program.instructions:
+        access = instruction.row.access
+        if access.kind in (Kind.FENCE, Kind.EXCHANGE) or access.flag is Flag.LOCK:
+            raise VariantError(f"{instruction.row.id} ({access}) cannot be run in Python: explore it on a simulated memory")
     (payload,) = payloads
     printer = _Printer(program, n_reader, stepping)
     lines = ["def bind(flags_of, read_of, following, ones, zeros, own):", "    index = 0"]
-    lines += printer.function("begin", Branch(0, False, Edge.FORWARD))
+    lines += printer.function("begin", Branch(0, 0, Edge.FORWARD))
     lines += printer.function("finish", payload.branch(Outcome.DONE))
     lines += printer.function("abort", payload.branch(Outcome.ABORTED))
     lines += ["    def where():", "        return index", "    return begin, finish, abort, where"]
@@ -149,8 +153,8 @@ class _Printer:
         if branch.edge is Edge.FORWARD:
             yield from self._row(self.program[branch.pc], depth)
             return
-        if branch.moves:
-            yield f"{pad}index = following[index]"
+        if branch.advance:
+            yield f"{pad}index = {'following[' * branch.advance}index{']' * branch.advance}"
         yield f"{pad}return {'WAIT' if branch.edge is Edge.WAITED else 'ENDED'}"
 
     def _row(self, instruction: Instruction, depth: int) -> Iterator[str]:
@@ -172,14 +176,18 @@ class _Printer:
         """Print what comes before the condition, and return the condition: that the load came out as ONE."""
         pad = "    " * depth
         access = instruction.row.access
-        if access.flag is not Flag.EACH:
+        assert access.flag is not None, "a load names its flag"
+        if not access.flag.is_several:
             if self.stepping:
                 yield f"{pad}yield {instruction.pc}, index, (0,)"
-            return "flags[0]" if access.flag is Flag.WRITTEN else "flags[own]"
+            return f"flags[{self._place(access.flag)}]"
+        part = "" if access.flag is Flag.EACH else "[:-1]"
         if not self.stepping:
             allowed = access.missing_allowed
-            return f"read_of[index].tobytes().count(0) <= {allowed}" if allowed else "read_of[index] == ones"
-        yield f"{pad}todo, zeros = {set(range(self.n_reader))!r}, 0"
+            if allowed:
+                return f"read_of[index]{part}.tobytes().count(0) <= {allowed}"
+            return f"read_of[index]{part} == ones{part}"
+        yield f"{pad}todo, zeros = set(range({self._count(access.flag)})), 0"
         yield f"{pad}while todo and zeros <= {access.missing_allowed}:"
         yield f"{pad}    rank = yield {instruction.pc}, index, tuple(sorted(todo))"
         yield f"{pad}    todo.remove(rank)"
@@ -189,19 +197,34 @@ class _Printer:
     def _store(self, instruction: Instruction, depth: int) -> Iterator[str]:
         pad = "    " * depth
         access = instruction.row.access
-        if access.flag is not Flag.EACH:
+        assert access.flag is not None, "a store names its flag"
+        if not access.flag.is_several:
             if self.stepping:
                 yield f"{pad}yield {instruction.pc}, index, (0,)"
-            place = "0" if access.flag is Flag.WRITTEN else "own"
-            yield f"{pad}flags[{place}] = {access.value}  # {instruction.row.id}"
+            yield f"{pad}flags[{self._place(access.flag)}] = {access.value}  # {instruction.row.id}"
         elif not self.stepping:
-            yield f"{pad}read_of[index][:] = {'ones' if access.value else 'zeros'}  # {instruction.row.id}"
+            part, flags = ("[:]", "") if access.flag is Flag.EACH else ("[:-1]", "[:-1]")
+            yield f"{pad}read_of[index]{part} = {'ones' if access.value else 'zeros'}{flags}  # {instruction.row.id}"
         else:
-            yield f"{pad}todo = {set(range(self.n_reader))!r}"
+            yield f"{pad}todo = set(range({self._count(access.flag)}))"
             yield f"{pad}while todo:"
             yield f"{pad}    rank = yield {instruction.pc}, index, tuple(sorted(todo))"
             yield f"{pad}    todo.remove(rank)"
             yield f"{pad}    read_of[index][rank] = {access.value}  # {instruction.row.id}"
+
+    def _place(self, flag: Flag) -> str:
+        """Where a single flag lies among the flags of a block; ``own`` is the place of the reader's own."""
+        match flag:
+            case Flag.WRITTEN:
+                return "0"
+            case Flag.OWN:
+                return "own"
+        assert flag is Flag.NEIGHBOUR, "all the others are several flags, or none in a block"
+        return f"own % {self.n_reader} + 1"
+
+    def _count(self, flag: Flag) -> int:
+        """How many ranks a row about several flags visits."""
+        return self.n_reader - (flag is Flag.BUT_LAST)
 
 
 def role_of(rank: int) -> Role:

@@ -7,98 +7,49 @@ Limits: a payload is a few words, written and read in ascending order; a caller 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, Final, NamedTuple, TypeAlias
+from collections.abc import Iterable, Iterator
+from functools import cached_property
+from typing import Any, NamedTuple
 
-from ringbuffer.errors import GeometryError
-from ringbuffer.memory.base import Memory, Shape
-from ringbuffer.memory.simulated import make_memory
-from ringbuffer.protocol import PROTOCOL, Edge, Flag, Kind, Outcome, Program, Variant
+from ringbuffer.memory.base import NOBODY, Footprint, Memory
+from ringbuffer.memory.simulated import RELAXED_PAYLOAD, make_memory
+from ringbuffer.protocol import Access, Branch, Edge, Flag, Instruction, Kind, Outcome, Program, Row
 from ringbuffer.protocol import oracle as judge
 from ringbuffer.protocol.properties import SAFETY
-
-WRITERS_MAX: Final = 4
-MESSAGES_MAX: Final = 1000
-TORN: Final = -1
-"""What a reader holds that has read words of two messages."""
-_FRESH: Final = 1 << 30
-"""The name of a new message until the state is renamed."""
-
-NOTHING, SOMETHING, THE_OLDEST = 0, 1, 2
-
-PROCEED, ABORT = 0, 1
-"""The two ways in which a payload step can go on: with the next word (or the end), or with a caller that raises."""
-
-
-class Actor(NamedTuple):
-    """Where one actor stands.
-
-    ``todo``: for a row about ``read[*]``, the set of ranks still to be visited, as bits; ``zeros``: how many of the visited
-    flags were 0. ``word``: for a payload row, how many words are done; ``message``: the one being filled or read.
-    """
-
-    pc: int
-    block: int
-    todo: int
-    zeros: int
-    word: int
-    message: int
+from ringbuffer.state import (
+    ABORT,
+    DEAD,
+    FLUSH,
+    FRESH,
+    KILL,
+    MARK,
+    NOTHING,
+    PROCEED,
+    SOMETHING,
+    THE_OLDEST,
+    TORN,
+    Actor,
+    Choice,
+    Setup,
+    State,
+    Transition,
+    unmarked,
+)
 
 
-class State(NamedTuple):
-    """Everything: the memory, the actors (writers first), what the oracle says is owed, and two counts.
+class _Place(NamedTuple):
+    """A row of one actor, with what its steps ask of it looked up."""
 
-    ``accepted``: messages accepted so far, kept only where the number of messages is bounded. ``begun``: fills begun so
-    far, kept only where messages have lasting numbers.
-    """
-
-    memory: Any
-    actors: tuple[Actor, ...]
-    owed: judge.Owed
-    accepted: int
-    begun: int
-
-
-Choice: TypeAlias = tuple[int, int, int]
-"""Actor, detail (the rank visited by a ``read[*]`` row; :data:`PROCEED` or :data:`ABORT`), and the memory's alternative."""
-
-
-class Transition(NamedTuple):
-    """One possible step: the choice, the state after it, the properties it breaks, and the *sometimes* it shows."""
-
-    choice: Choice
-    state: State
-    broken: tuple[str, ...]
-    seen: tuple[str, ...]
-    progress: int
-    """What the actor got done: :data:`NOTHING`, :data:`SOMETHING` (a writer has filled a block, a reader has received a message
-    that it was owed), or :data:`THE_OLDEST` (a reader has received the oldest that it was owed)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Setup:
-    """The question that a model answers: which tables, which ring, how many messages, on which memory.
-
-    ``messages``: how many each run writes in all, or ``None`` for no bound. ``aborts``: whether callers may raise.
-    """
-
-    variant: Variant = PROTOCOL
-    readers: int = 2
-    blocks: int = 2
-    words: int = 2
-    writers: int = 1
-    messages: int | None = None
-    aborts: bool = True
-    memory: str = "sc"
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.writers <= WRITERS_MAX:
-            raise GeometryError(f"writers is {self.writers}, and a simulated ring has 1 to {WRITERS_MAX}")
-        if self.messages is not None and not 1 <= self.messages <= MESSAGES_MAX:
-            raise GeometryError(f"messages is {self.messages}, and it is None (unbounded) or 1 to {MESSAGES_MAX}")
-        make_memory(self.memory, Shape(self.readers, self.blocks, self.words))
-        assert self.variant.programs, "both tables have rows, or this has raised"
+    row: Row
+    access: Access
+    kind: Kind
+    several: bool
+    is_payload: bool
+    branches: dict[Outcome, Branch]
+    locations: tuple[tuple[int, ...], ...]
+    """Block by block, the flags that it touches: one, or one for each rank."""
+    starts: tuple[Actor, ...]
+    """Block by block, an actor that has come to this row."""
 
 
 class Model:
@@ -108,167 +59,303 @@ class Model:
     messages are named by where they are, so that states that differ in names only are one state and unbounded runs stay
     finite. That is sound by data independence (Wolper 1986): nothing here asks of two messages more than whether they are
     the same, and of a message more than its place in what is owed. Both kinds of model offer the same choices.
+    ``marking``: mark each stored value with the step that stored it, and let the memory forget nothing on account of equal
+    values or of its bounds. ``settling``: messages that nobody is owed and nobody is filling have no names
+    at all (:mod:`ringbuffer.checker.reduce` says when that changes nothing).
     """
 
-    def __init__(self, setup: Setup, *, lasting: bool = False, memory: Memory[Any] | None = None) -> None:
+    def __init__(
+        self,
+        setup: Setup,
+        *,
+        lasting: bool = False,
+        marking: bool = False,
+        settling: bool = False,
+        memory: Memory | None = None,
+    ) -> None:
         self.setup = setup
-        self.lasting = lasting
-        self.shape = Shape(setup.readers, setup.blocks, setup.words)
-        self.memory: Memory[Any] = memory if memory is not None else make_memory(setup.memory, self.shape)
+        self.lasting, self.marking, self.settling = lasting, marking, settling
+        self._weak_payload = setup.memory == RELAXED_PAYLOAD
+        self.shape = setup.shape
         writer, reader = setup.variant.programs
-        self.programs: tuple[Program, ...] = (writer,) * setup.writers + (reader,) * setup.readers
-        self._all_ranks = (1 << setup.readers) - 1
+        self.programs: tuple[Program, ...] = tuple(writer if rank == NOBODY else reader for rank in self.shape.ranks)
+        self._places = tuple(
+            tuple(self._place(actor, instruction) for instruction in program.instructions)
+            for actor, program in enumerate(self.programs)
+        )
+        self.memory: Memory = (
+            memory if memory is not None else make_memory(setup.memory, self.shape, self.footprints, bounded=not marking)
+        )
 
     def actor_name(self, actor: int) -> str:
-        """``writer``, ``writer 1`` where there are several, ``reader 0`` …"""
-        if actor >= self.setup.writers:
-            return f"reader {actor - self.setup.writers}"
-        return "writer" if self.setup.writers == 1 else f"writer {actor}"
+        """``writer``, ``writer 1`` where there are several, ``reader 0`` …, ``twin 0`` for a second process of rank 0."""
+        rank = self.shape.ranks[actor]
+        if rank == NOBODY:
+            return "writer" if self.setup.writers == 1 else f"writer {actor}"
+        return f"reader {rank}" if actor < self.setup.writers + self.setup.readers else f"twin {rank}"
+
+    def rank_of(self, actor: int) -> int:
+        """The rank of an actor, :data:`~ringbuffer.memory.base.NOBODY` for a writer."""
+        return self.shape.ranks[actor]
+
+    def locations_of(self, actor: int, pc: int, block: int) -> tuple[int, ...]:
+        """The flags that an actor's row touches in a block, by detail: one, or one for each rank."""
+        return self._places[actor][pc].locations[block]
+
+    @cached_property
+    def footprints(self) -> tuple[Footprint, ...]:
+        """What each actor's rows can do at all."""
+        return tuple(map(self._footprint, range(len(self.programs))))
 
     def initial(self) -> State:
         """The state before anybody has run."""
-        actors = tuple(self._at(program, 0, 0) for program in self.programs)
+        actors = tuple(places[0].starts[0] for places in self._places)
         memory = self.memory.initial(self.setup.variant.initial_read_flag)
-        return State(memory, actors, judge.nothing_owed(self.setup.readers), 0, 0)
+        return State(memory, actors, judge.nothing_owed(self.setup.readers), 0, 0, 0)
 
     def transitions(self, state: State) -> list[Transition]:
         """Every possible step of ``state``, in a fixed order."""
         return [step for actor in range(len(self.programs)) for step in self.transitions_of(state, actor)]
 
-    def transitions_of(self, state: State, actor: int) -> Iterator[Transition]:
-        """Every possible step of one actor; none for a writer that has written all its messages."""
+    def transitions_of(self, state: State, actor: int) -> list[Transition]:
+        """Every possible step of one actor; none for a writer that has written all its messages, and for one that waits for
+        its own store buffer."""
+        steps: list[Transition] = []
+        if state.actors[actor].pc != DEAD:
+            steps += self.row_steps(state, actor)
+            if self.setup.killed and self._may_be_killed(state, actor):
+                steps.append(self._kill(state, actor))
+        if self.memory.has_buffers:
+            steps += self.flush_steps(state, actor)
+        if self.marking:
+            steps = [step._replace(state=step.state._replace(taken=state.taken + 1)) for step in steps]
+        return steps
+
+    def row_steps(self, state: State, actor: int) -> Iterator[Transition]:
+        """The steps of the row where an actor stands."""
         me = state.actors[actor]
-        access = self.programs[actor][me.pc].row.access
+        place = self._places[actor][me.pc]
         most = self.setup.messages
         if actor < self.setup.writers and me.pc == 0 and most is not None and state.accepted >= most:
             return
-        if access.kind in (Kind.FILL, Kind.READ):
+        if place.is_payload:
             for detail in (PROCEED, ABORT) if self.setup.aborts else (PROCEED,):
-                yield from self._payload(state, actor, me, access.kind, detail)
-        elif access.flag is Flag.EACH:
-            for rank in range(self.setup.readers):
-                if me.todo >> rank & 1:
-                    yield from self._flag_access(state, actor, me, 1 + rank, rank)
+                yield from self._payload(state, actor, me, place.kind, detail)
+        elif place.kind is Kind.FENCE:
+            for alternative, memory in enumerate(self.memory.fence(state.memory, actor, place.access.ordering)):
+                choice = (actor, PROCEED, alternative)
+                yield self._go_on(memory, state, actor, me, Outcome.DONE, choice, 0)
+        elif place.several:
+            yield from self._several(state, actor, me, place)
         else:
-            rank = actor - self.setup.writers
-            yield from self._flag_access(state, actor, me, 1 + rank if access.flag is Flag.OWN else 0, 0)
+            yield from self._single(state, actor, me, place)
 
-    def _at(self, program: Program, pc: int, block: int) -> Actor:
-        each = program[pc].row.access.flag is Flag.EACH
-        return Actor(pc, block, self._all_ranks if each else 0, 0, 0, judge.NO_MESSAGE)
+    def flush_steps(self, state: State, actor: int) -> Iterator[Transition]:
+        """The step by which an actor's oldest buffered store reaches memory, if there is one."""
+        flushed = self.memory.flush(state.memory, actor)
+        if flushed is not None:
+            _, value, memory = flushed
+            after = self.renamed(state._replace(memory=memory))
+            yield Transition((actor, FLUSH, 0), after, (), (), NOTHING, value)
 
-    def _flag_access(self, state: State, actor: int, me: Actor, flag: int, detail: int) -> Iterator[Transition]:
-        """A load or a store of one flag byte of the actor's block."""
-        access = self.programs[actor][me.pc].row.access
-        location = self.shape.flag(me.block, flag)
-        if access.kind is Kind.STORE:
-            assert access.value is not None, "a store has a value"
-            after = self.memory.store(state.memory, actor, location, access.value, access.ordering)
-            results = [(Outcome.DONE, memory) for memory in after]
-        else:
-            loads = self.memory.load(state.memory, actor, location, access.ordering)
-            results = [(Outcome.ONE if value else Outcome.ZERO, memory) for value, memory in loads]
-        for alternative, (outcome, memory) in enumerate(results):
-            choice = (actor, detail, alternative)
-            if access.flag is Flag.EACH:
-                zeros = me.zeros + (outcome is Outcome.ZERO)
-                todo = me.todo & ~(1 << detail)
-                if zeros <= access.missing_allowed and todo:
-                    moved = me._replace(todo=todo, zeros=zeros)
-                    yield Transition(choice, self._with(state, actor, moved, memory=memory), (), (), NOTHING)
-                    continue
-                if access.kind is Kind.LOAD:
-                    outcome = Outcome.ONE if zeros <= access.missing_allowed else Outcome.ZERO
-            seen = ("recycled",) if access.flag is Flag.EACH and outcome is Outcome.ONE else ()
-            yield self._go_on(state._replace(memory=memory), actor, me, outcome, choice, (), seen)
+    def _may_be_killed(self, state: State, actor: int) -> bool:
+        role = "writer" if self.shape.ranks[actor] == NOBODY else "reader"
+        return role == self.setup.killed and all(them.pc != DEAD for them in state.actors)
+
+    def _kill(self, state: State, actor: int) -> Transition:
+        """The actor is gone, wherever it stood; what it has stored stays stored."""
+        dead = Actor(DEAD, state.actors[actor].block, 0, 0, 0, judge.NO_MESSAGE)
+        return Transition((actor, KILL, 0), self.renamed(_with(state, actor, dead, state.memory)), (), ("killed",), NOTHING, 0)
+
+    def _targets(self, actor: int, row: Row, block: int) -> tuple[int, ...]:
+        shape, rank = self.shape, self.shape.ranks[actor]
+        match row.access.flag:
+            case Flag.WRITTEN:
+                return (shape.flag(block, 0),)
+            case Flag.OWN:
+                return (shape.flag(block, 1 + rank),)
+            case Flag.NEIGHBOUR:
+                return (shape.flag(block, 1 + (rank + 1) % shape.readers),)
+            case Flag.EACH | Flag.BUT_LAST:
+                count = shape.readers - (row.access.flag is Flag.BUT_LAST)
+                return tuple(shape.flag(block, 1 + other) for other in range(count))
+            case Flag.LOCK:
+                return (shape.lock(actor),)
+        return ()
+
+    def _place(self, actor: int, instruction: Instruction) -> _Place:
+        row, blocks = instruction.row, range(self.setup.blocks)
+        locations = tuple(self._targets(actor, row, block) for block in blocks)
+        several = row.access.flag is not None and row.access.flag.is_several
+        todo = (1 << len(locations[0])) - 1 if several else 0
+        starts = tuple(Actor(instruction.pc, block, todo, 0, 0, judge.NO_MESSAGE) for block in blocks)
+        branches = dict(instruction.branches)
+        return _Place(row, row.access, row.access.kind, several, row.is_payload, branches, locations, starts)
+
+    def _footprint(self, actor: int) -> Footprint:
+        loads: set[int] = set()
+        stores: set[int] = set()
+        for place in self._places[actor]:
+            found = {location for block in place.locations for location in block}
+            loads |= found if place.kind in (Kind.LOAD, Kind.EXCHANGE) else set()
+            stores |= found if place.kind in (Kind.STORE, Kind.EXCHANGE) else set()
+        fences = frozenset(place.access.ordering for place in self._places[actor] if place.kind is Kind.FENCE)
+        kinds = {place.kind for place in self._places[actor]}
+        return Footprint(frozenset(loads), frozenset(stores), fences, Kind.READ in kinds, Kind.FILL in kinds)
+
+    def _single(self, state: State, actor: int, me: Actor, place: _Place) -> Iterator[Transition]:
+        """A load, a store or an exchange of one flag byte of the actor's block."""
+        results = self._results(state, actor, place, place.locations[me.block][0])
+        for alternative, (value, memory) in enumerate(results):
+            outcome = Outcome.DONE if place.kind is not Kind.LOAD else Outcome.ONE if value & 1 else Outcome.ZERO
+            yield self._go_on(memory, state, actor, me, outcome, (actor, PROCEED, alternative), value)
+
+    def _several(self, state: State, actor: int, me: Actor, place: _Place) -> Iterator[Transition]:
+        """A row about several read flags: any of those that it has not visited is next. A loop over none just ends."""
+        locations = place.locations[me.block]
+        if not locations:
+            outcome = Outcome.ONE if place.kind is Kind.LOAD else Outcome.DONE
+            yield self._go_on(state.memory, state, actor, me, outcome, (actor, PROCEED, 0), 0)
+        for rank, location in enumerate(locations):
+            if me.todo >> rank & 1:
+                results = self._results(state, actor, place, location)
+                for alternative, (value, memory) in enumerate(results):
+                    yield self._visit(memory, state, actor, me, place, (actor, rank, alternative), value)
+
+    def _visit(self, memory: Any, state: State, actor: int, me: Actor, place: _Place, choice: Choice, value: int) -> Transition:
+        """One of several flags was loaded or stored: the next one, or the end of the row."""
+        is_load = place.kind is Kind.LOAD
+        zeros = me.zeros + (is_load and not value & 1)
+        todo = me.todo & ~(1 << choice[1])
+        enough = zeros <= place.access.missing_allowed
+        if enough and todo:
+            moved = Actor(me.pc, me.block, todo, zeros, 0, judge.NO_MESSAGE)
+            return Transition(choice, self._on(_with(state, actor, moved, memory)), (), (), NOTHING, value)
+        if not is_load:
+            return self._go_on(memory, state, actor, me, Outcome.DONE, choice, value)
+        outcome, seen = (Outcome.ONE, ("recycled",)) if enough else (Outcome.ZERO, ())
+        return self._go_on(memory, state, actor, me, outcome, choice, value, (), seen)
+
+    def _results(self, state: State, actor: int, place: _Place, location: int) -> Iterable[tuple[int, Any]]:
+        """The value and the memory after each way in which a flag access can come out."""
+        memory, access = self.memory, place.access
+        if place.kind is Kind.LOAD:
+            return memory.load(state.memory, actor, location, access.ordering)
+        assert access.value is not None, "a store has a value"
+        value = self._marked(state, access.value)
+        if place.kind is Kind.EXCHANGE:
+            return memory.exchange(state.memory, actor, location, value, access.ordering)
+        return [(value, after) for after in memory.store(state.memory, actor, location, value, access.ordering)]
+
+    def _on(self, state: State) -> State:
+        """After a step on a memory whose loads can make it forget payload words, the messages are named anew."""
+        return self.renamed(state) if self._weak_payload else state
+
+    def _marked(self, state: State, value: int) -> int:
+        """A value as it is stored: in a marking model, with the number of the step."""
+        return value + (state.taken + 1) * MARK if self.marking else value
 
     def _payload(self, state: State, actor: int, me: Actor, kind: Kind, detail: int) -> Iterator[Transition]:
         """One word of the payload, written or read by the actor's caller, which may raise after it."""
         location = self.shape.word(me.block, me.word)
-        ordering = self.programs[actor][me.pc].row.access.ordering
-        whole = me.word + 1 == self.setup.words
+        broken = () if me.word else self._company(state, actor, me, self.shape.ranks[actor] == NOBODY)[0]
+        results: list[tuple[int, int, Any, bool]]
         if kind is Kind.FILL:
             begun = state.begun + (me.word == 0 and self.lasting)
-            message = me.message if me.word else (begun if self.lasting else _FRESH)
-            over = self.memory.payload(state.memory, me.block)[me.word]
+            message = me.message if me.word else (begun if self.lasting else FRESH)
+            over = unmarked(self.memory.newest(state.memory, location))
             owed, fault = judge.overwritten(state.owed, over) if over != message else (state.owed, None)
-            broken: tuple[str, ...] = (fault,) if fault else ()
-            after = self.memory.store(state.memory, actor, location, message, ordering)
-            results = [(message, memory) for memory in after]
+            broken = (*broken, fault) if fault else broken
+            value = self._marked(state, message)
+            fills = self.memory.fill(state.memory, actor, location, value)
+            results = [(message, value, memory, raced) for memory, raced in fills]
             state = state._replace(begun=begun, owed=owed)
         else:
-            broken = ()
-            loads = self.memory.load(state.memory, actor, location, ordering)
-            results = [(value if me.word == 0 or value == me.message else TORN, memory) for value, memory in loads]
-        for alternative, (message, memory) in enumerate(results):
-            choice = (actor, detail, alternative)
-            moved = me._replace(word=me.word + 1, message=message)
-            now = self._with(state, actor, moved, memory=memory)
-            if detail == ABORT:
-                aborted = "fill-aborted" if kind is Kind.FILL else "read-aborted"
-                step = self._go_on(now, actor, moved, Outcome.ABORTED, choice, broken, (aborted,))
-            elif not whole:
-                step = Transition(choice, now, broken, (), NOTHING)
-            elif kind is Kind.FILL:
-                owed = judge.accepted(state.owed, message)
-                count = state.accepted + (self.setup.messages is not None)
-                step = self._go_on(now._replace(owed=owed, accepted=count), actor, moved, Outcome.DONE, choice, broken)
-                step = step._replace(progress=SOMETHING)
-            else:
-                step = self._deliver(now, actor, moved, choice)
-            yield step._replace(state=self._renamed(step.state))
+            reads = self.memory.read(state.memory, actor, location)
+            results = [(_held(me, unmarked(value)), value, memory, raced) for value, memory, raced in reads]
+        for alternative, (message, value, memory, raced) in enumerate(results):
+            moved = Actor(me.pc, me.block, 0, 0, me.word + 1, message)
+            now = _with(state, actor, moved, memory)
+            faults = (*broken, "race") if raced else broken
+            step = self._after_word(now, actor, moved, kind, (actor, detail, alternative), value, faults)
+            yield step._replace(state=self.renamed(step.state))
 
-    def _deliver(self, state: State, actor: int, me: Actor, choice: Choice) -> Transition:
+    def _after_word(
+        self, now: State, actor: int, moved: Actor, kind: Kind, choice: Choice, value: int, broken: tuple[str, ...]
+    ) -> Transition:
+        """What a payload word leads to: the next word, or the end of the row."""
+        if choice[1] == ABORT:
+            aborted = "fill-aborted" if kind is Kind.FILL else "read-aborted"
+            return self._go_on(now.memory, now, actor, moved, Outcome.ABORTED, choice, value, broken, (aborted,))
+        if moved.word < self.setup.words:
+            return Transition(choice, now, broken, (), NOTHING, value)
+        if kind is Kind.READ:
+            return self._deliver(now, actor, moved, choice, value, broken)
+        count = now.accepted + (self.setup.messages is not None)
+        now = now._replace(owed=judge.accepted(now.owed, moved.message), accepted=count)
+        return self._go_on(now.memory, now, actor, moved, Outcome.DONE, choice, value, broken)._replace(progress=SOMETHING)
+
+    def _deliver(self, state: State, actor: int, me: Actor, choice: Choice, value: int, broken: tuple[str, ...]) -> Transition:
         """A reader's caller has read all words: the oracle judges them."""
-        rank = actor - self.setup.writers
+        rank = self.shape.ranks[actor]
         words = (me.message, me.message) if me.message != TORN else (TORN, judge.NO_MESSAGE)
         backlog = len(state.owed[rank]) > 1
         owed, fault = judge.delivered(state.owed, rank, words)
-        broken = (fault,) if fault else ()
+        broken = (*broken, fault) if fault else broken
         seen = ("received", "backlog") if backlog else ("received",)
-        step = self._go_on(state._replace(owed=owed), actor, me, Outcome.DONE, choice, broken, () if fault else seen)
+        state = state._replace(owed=owed)
+        step = self._go_on(state.memory, state, actor, me, Outcome.DONE, choice, value, broken, () if fault else seen)
         return step._replace(progress=THE_OLDEST if fault is None else SOMETHING if fault == "reordered" else NOTHING)
 
     def _go_on(
         self,
+        memory: Any,
         state: State,
         actor: int,
         me: Actor,
         outcome: Outcome,
         choice: Choice,
+        value: int,
         broken: tuple[str, ...] = (),
         seen: tuple[str, ...] = (),
     ) -> Transition:
         """The actor's row is over: take the branch of its outcome, and look at what that shows."""
-        program = self.programs[actor]
-        branch = program[me.pc].branch(outcome)
+        places = self._places[actor]
+        branch = places[me.pc].branches[outcome]
         is_writer = actor < self.setup.writers
-        block = (me.block + 1) % self.setup.blocks if branch.moves else me.block
+        block = (me.block + branch.advance) % self.setup.blocks
+        owed = state.owed
         if branch.edge is Edge.WAITED:
             seen = (*seen, "writer-waits" if is_writer else "reader-waits")
-        elif branch.edge is Edge.FINISHED:
-            held = self.memory.payload(state.memory, me.block)
-            if not is_writer:
-                owed, fault = judge.passed_over(state.owed, actor - self.setup.writers, held)
-                if fault:
-                    broken, state = (*broken, fault), state._replace(owed=owed)
-        moved = self._at(program, branch.pc, block)
-        state = self._with(state, actor, moved)
-        if program[branch.pc].row.is_payload:
-            together, beside = self._company(state, actor, moved, is_writer)
+        elif branch.edge is Edge.FINISHED and not is_writer:
+            held = [unmarked(word) for word in self.memory.payload(memory, me.block)]
+            owed, fault = judge.passed_over(owed, self.shape.ranks[actor], held)
+            broken = (*broken, fault) if fault else broken
+        moved = places[branch.pc].starts[block]
+        actors = (*state.actors[:actor], moved, *state.actors[actor + 1 :])
+        after = self._on(State(memory, actors, owed, state.accepted, state.begun, state.taken))
+        if places[branch.pc].is_payload:
+            together, beside = self._company(after, actor, moved, is_writer)
             broken, seen = broken + together, seen + beside
         if len(broken) > 1:
             broken = tuple(name for name in SAFETY if name in broken)
-        return Transition(choice, state, broken, seen, NOTHING)
+        return Transition(choice, after, broken, seen, NOTHING, value)
 
     def _company(self, state: State, actor: int, me: Actor, is_writer: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """Who else is in a block when this actor enters one: what that breaks, and what it shows."""
+        """Who else is in a block when this actor enters one: what that breaks, and what it shows.
+
+        A writer whose payload words are still under way to memory is in its block until they have arrived.
+        """
         broken: tuple[str, ...] = ()
         seen: tuple[str, ...] = ()
         for other, them in enumerate(state.actors):
-            if other == actor or not self.programs[other][them.pc].row.is_payload:
+            if other == actor:
                 continue
             other_writes = other < self.setup.writers
+            if other_writes and self.memory.has_buffers and self.memory.in_flight(state.memory, other, me.block):
+                broken = ("exclusion",)
+            if them.pc == DEAD or not self._places[other][them.pc].is_payload:
+                continue
             if me.block != them.block:
                 seen = (*seen, "side-by-side") if is_writer != other_writes else seen
             elif is_writer or other_writes:
@@ -277,23 +364,38 @@ class Model:
                 seen = (*seen, "shared-block")
         return broken, seen
 
-    def _with(self, state: State, actor: int, me: Actor, **changes: Any) -> State:
-        actors = (*state.actors[:actor], me, *state.actors[actor + 1 :])
-        return state._replace(actors=actors, **changes)
-
-    def _renamed(self, state: State) -> State:
+    def renamed(self, state: State) -> State:
         """Name the messages by where they are first met, going through the state in a fixed order."""
         if self.lasting:
             return state
         names = {judge.NO_MESSAGE: judge.NO_MESSAGE, TORN: TORN}
-        compact = True
+        given, compact = 0, True
+        live = self._live(state) if self.settling else None
         for source in (self.memory.messages(state.memory), [me.message for me in state.actors], *state.owed):
             for value in source:
                 if value not in names:
-                    names[value] = len(names) - 1
+                    given += live is None or value in live
+                    names[value] = given if live is None or value in live else judge.NO_MESSAGE
                     compact = compact and names[value] == value
         if compact:
             return state
-        actors = tuple(me._replace(message=names[me.message]) for me in state.actors)
-        owed = tuple(tuple(names[message] for message in queue) for queue in state.owed)
+        actors = tuple(
+            [me if names[me.message] == me.message else me._replace(message=names[me.message]) for me in state.actors]
+        )
+        owed = tuple([tuple([names[message] for message in queue]) for queue in state.owed])
         return state._replace(memory=self.memory.renamed(state.memory, names), actors=actors, owed=owed)
+
+    def _live(self, state: State) -> set[int]:
+        """The messages that somebody is owed or that a writer is filling."""
+        live = {me.message for me in state.actors[: self.setup.writers]}
+        return live.union(*state.owed)
+
+
+def _held(me: Actor, value: int) -> int:
+    """What a reader holds after one more word."""
+    return value if me.word == 0 or value == me.message else TORN
+
+
+def _with(state: State, actor: int, me: Actor, memory: Any) -> State:
+    actors = (*state.actors[:actor], me, *state.actors[actor + 1 :])
+    return State(memory, actors, state.owed, state.accepted, state.begun, state.taken)

@@ -7,13 +7,19 @@ Rules: a run is a function of its setup and its choices, and the same token give
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from ringbuffer.errors import GeometryError, TokenError, VariantError
-from ringbuffer.memory.base import Memory
-from ringbuffer.model import (
+from ringbuffer.memory.base import NOBODY, Memory
+from ringbuffer.model import Model
+from ringbuffer.protocol import Access, Flag, Kind, Row
+from ringbuffer.protocol.properties import ALL
+from ringbuffer.state import (
     ABORT,
+    DEAD,
+    FLUSH,
+    KILL,
     MESSAGES_MAX,
     NOTHING,
     PROCEED,
@@ -23,18 +29,23 @@ from ringbuffer.model import (
     WRITERS_MAX,
     Actor,
     Choice,
-    Model,
     Setup,
     State,
     Transition,
+    stored_at,
+    unmarked,
 )
-from ringbuffer.protocol import Flag, Kind
-from ringbuffer.trace.record import Step
+from ringbuffer.trace.record import FLUSH as FLUSHED
+from ringbuffer.trace.record import KILL as KILLED
+from ringbuffer.trace.record import Block, Run, Step
 from ringbuffer.trace.text import message_name
 from ringbuffer.trace.token import Token
 
 __all__ = [
     "ABORT",
+    "DEAD",
+    "FLUSH",
+    "KILL",
     "MESSAGES_MAX",
     "NOTHING",
     "PROCEED",
@@ -60,9 +71,9 @@ class Simulation:
     ``steps`` are the records so far; :meth:`token` names the run, and :meth:`replay` runs it again.
     """
 
-    def __init__(self, setup: Setup, *, memory: Memory[Any] | None = None) -> None:
+    def __init__(self, setup: Setup, *, memory: Memory | None = None) -> None:
         self.setup = setup
-        self.model = Model(setup, lasting=True, memory=memory)
+        self.model = Model(setup, lasting=True, marking=True, memory=memory)
         self.state = self.model.initial()
         self.steps: list[Step] = []
         self._digits: list[tuple[int, int]] = []
@@ -104,6 +115,24 @@ class Simulation:
         """A short text that names this run: the setup and the choices. Shells and URLs pass it unchanged."""
         return str(Token.of_run(self.setup.variant, _setup_fields(self.setup), self._digits))
 
+    def run_record(self, *, broken: tuple[str, ...] = (), cycle_start: int | None = None, starved: str | None = None) -> Run:
+        """The run so far, to be shown without the model. ``broken``: what it breaks besides what its steps do (liveness)."""
+        model, setup = self.model, self.setup
+        found = {name for step in self.steps for name in step.broken}.union(broken)
+        return Run(
+            variant=str(setup.variant),
+            readers=setup.readers,
+            blocks=setup.blocks,
+            memory=setup.memory,
+            actors=tuple(map(model.actor_name, range(len(model.programs)))),
+            initial=self.ring(model.initial()),
+            steps=tuple(self.steps),
+            token=self.token(),
+            broken=tuple(name for name in ALL if name in found),
+            cycle_start=cycle_start,
+            starved=starved,
+        )
+
     @classmethod
     def replay(cls, token: str) -> Simulation:
         """Run again what ``token`` names. Raises :class:`TokenError` for a token that is damaged or not for these tables."""
@@ -118,65 +147,124 @@ class Simulation:
         schedule.finish()
         return simulation
 
+    def ring(self, state: State) -> tuple[Block, ...]:
+        """What an onlooker finds in every block."""
+        memory = self.model.memory
+
+        def found(values: Iterable[int]) -> tuple[int, ...]:
+            return tuple(map(unmarked, values))
+
+        return tuple(
+            Block(found(memory.entry(state.memory, block)), found(memory.payload(state.memory, block)))
+            for block in range(self.setup.blocks)
+        )
+
     def _record(self, transition: Transition, number: int) -> Step:
         """Describe a step before it is taken."""
         actor, detail, _ = transition.choice
-        model, before, after = self.model, self.state, transition.state
-        me, moved = before.actors[actor], after.actors[actor]
-        row = model.programs[actor][me.pc].row
-        block, access = me.block, row.access
-        payload = model.memory.payload(after.memory, block)
-        flags = model.memory.entry(after.memory, block)
-        if row.is_payload:
-            location = f"word {me.word}"
-            value = payload[me.word]
-            arrow = "←" if access.kind is Kind.FILL else "→"
-            text = f"{location} {arrow} {message_name(value)}"
-        else:
-            flag = self._flag_index(actor, detail, access.flag)
-            location = "written" if flag == 0 else f"read[{flag - 1}]"
-            value = flags[flag]
-            text = f"{location} ← {value}" if access.kind is Kind.STORE else f"{location} → {value}"
-        return Step(
+        model, me, moved = self.model, self.state.actors[actor], transition.state.actors[actor]
+        step = Step(
             number=len(self.steps) + 1,
             actor=model.actor_name(actor),
-            row=row.id,
-            access=text,
-            location=location,
-            value=value,
-            block=block,
-            flags=flags,
-            payload=payload,
-            goes_to=model.programs[actor][moved.pc].row.id,
-            note=self._note(transition, row.is_payload),
+            row="",
+            kind=KILLED,
+            ordering="",
+            access="killed",
+            location="",
+            value=0,
+            block=me.block,
+            ring=self.ring(transition.state),
+            goes_to="" if moved.pc == DEAD else model.programs[actor][moved.pc].row.id,
+            note="",
             broken=transition.broken,
             choice=number,
         )
+        if detail == KILL:
+            return replace(step, row=model.programs[actor][me.pc].row.id, note="is killed before this access")
+        if detail == FLUSH:
+            return self._record_flush(step, actor, transition)
+        return self._record_row(step, transition)
 
-    def _flag_index(self, actor: int, detail: int, flag: Flag | None) -> int:
-        if flag is Flag.EACH:
-            return 1 + detail
-        return 1 + actor - self.setup.writers if flag is Flag.OWN else 0
+    def _record_flush(self, step: Step, actor: int, transition: Transition) -> Step:
+        """A buffered store reaches memory: of which row it was, the step that made it knows."""
+        flushed = self.model.memory.flush(self.state.memory, actor)
+        assert flushed is not None, "the step was possible"
+        source = self.steps[stored_at(transition.value) - 1]
+        return replace(
+            step,
+            row=source.row,
+            kind=FLUSHED,
+            access=source.access,
+            location=source.location,
+            value=unmarked(transition.value),
+            block=source.block,
+            note="reaches memory",
+            reads_from=source.number,
+        )
+
+    def _record_row(self, step: Step, transition: Transition) -> Step:
+        actor, detail, _ = transition.choice
+        me, access, row = self._row_of(actor)
+        step = replace(step, row=row.id, kind=access.kind.value, ordering=access.ordering.value)
+        step = replace(step, note=self._note(transition, row.is_payload))
+        value, location = unmarked(transition.value), self._location(me, actor, access, detail)
+        if location is None:
+            return replace(step, access=str(access) if access.kind is Kind.FENCE else "no flag to visit")
+        place, index = location
+        shown = message_name(value) if row.is_payload else str(value)
+        arrow = "→" if access.kind in (Kind.LOAD, Kind.READ) else "←"
+        step = replace(step, location=place, value=value, access=f"{place} {arrow} {shown}")
+        if access.kind in (Kind.STORE, Kind.FILL):
+            return step
+        if access.kind is Kind.EXCHANGE:
+            step = replace(step, access=f"{place} {value} ⇄ {access.value}")
+        newest = self.model.memory.newest(self.state.memory, index)
+        return replace(step, reads_from=stored_at(transition.value), stale=newest != transition.value)
+
+    def _row_of(self, actor: int) -> tuple[Actor, Access, Row]:
+        """Where an actor stands now, and the row and the access that it makes next."""
+        me = self.state.actors[actor]
+        row = self.model.programs[actor][me.pc].row
+        return me, row.access, row
+
+    def _location(self, me: Actor, actor: int, access: Access, detail: int) -> tuple[str, int] | None:
+        """The name and the number of the location that a step touches; ``None`` if it touches none."""
+        shape = self.model.shape
+        if access.kind in (Kind.FILL, Kind.READ):
+            return f"word {me.word}", shape.word(me.block, me.word)
+        touched = self.model.locations_of(actor, me.pc, me.block)
+        if not touched:
+            return None
+        several = access.flag is not None and access.flag.is_several
+        location = touched[detail if several else 0]
+        if access.flag is Flag.LOCK:
+            return "lock", location
+        flag = location % shape.entry_size
+        return ("written" if flag == 0 else f"read[{flag - 1}]"), location
 
     def _note(self, transition: Transition, payload: bool) -> str:
         """What the step means, in a few words."""
         actor, detail, _ = transition.choice
         before, after = self.state.actors[actor], transition.state.actors[actor]
+        rank = self.model.rank_of(actor)
+        race = "a race: nobody has ordered this with another's access to the block; " if "race" in transition.broken else ""
         if payload and detail == ABORT:
-            return "the caller raises: " + ("nothing is published" if actor < self.setup.writers else "it stays unread")
-        if payload and before.word + 1 == self.setup.words and actor >= self.setup.writers:
-            got = self.model.memory.payload(transition.state.memory, before.block)[before.word]
-            rank = actor - self.setup.writers
-            if before.message == TORN:
-                return f"reader {rank} got a mix of messages"
-            if before.word and got != before.message:
-                return f"reader {rank} got a mix of {message_name(before.message)} and {message_name(got)}"
-            expected = self.state.owed[rank][:1]
-            wanted = f", and was owed {message_name(expected[0])}" if expected and expected[0] != got else ""
-            return f"reader {rank} receives {message_name(got)}{wanted}"
+            return race + "the caller raises: " + ("nothing is published" if rank == NOBODY else "it stays unread")
+        if payload and before.word + 1 == self.setup.words and rank != NOBODY:
+            return race + self._received(rank, before, unmarked(transition.value))
         if "writer-waits" in transition.seen or "reader-waits" in transition.seen:
             return "waits" if before.block == after.block else f"busy: goes on to block {after.block}"
-        return ""
+        return race.removesuffix("; ")
+
+    def _received(self, rank: int, before: Actor, got: int) -> str:
+        """What a reader has received when its last word is read."""
+        if before.message == TORN:
+            return f"reader {rank} got a mix of messages"
+        if before.word and got != before.message:
+            return f"reader {rank} got a mix of {message_name(before.message)} and {message_name(got)}"
+        expected = self.state.owed[rank][:1]
+        wanted = f", and was owed {message_name(expected[0])}" if expected and expected[0] != got else ""
+        return f"reader {rank} receives {message_name(got)}{wanted}"
 
 
 def _setup_fields(setup: Setup) -> dict[str, int | str]:
@@ -187,7 +275,9 @@ def _setup_fields(setup: Setup) -> dict[str, int | str]:
         "w": setup.writers,
         "m": setup.messages or 0,
         "a": int(setup.aborts),
-        "on": setup.memory,
+        "t": setup.twins,
+        "k": setup.killed[:1] or "n",
+        "on": setup.memory.replace("-", "_"),
     }
 
 
@@ -203,7 +293,9 @@ def setup_of(token: Token) -> Setup:
             writers=number("w"),
             messages=number("m") or None,
             aborts=bool(number("a")),
-            memory=token.field("on"),
+            memory=token.field("on").replace("_", "-"),
+            twins=number("t"),
+            killed={"n": "", "r": "reader", "w": "writer"}[token.field("k")],
         )
     except (GeometryError, VariantError) as error:
         raise TokenError(f"the token names a run that cannot be: {error}") from error

@@ -75,7 +75,7 @@ def _table(head: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> str:
 def _goes(program: Program, outcome: Outcome, branch: Branch) -> str:
     """One branch in words: ``0 → W3``."""
     target = program[branch.pc].row.id
-    block = ", next block" if branch.moves else ""
+    block = ", next block" if branch.advance else ""
     match branch.edge:
         case Edge.WAITED:
             target = f"wait, then {target}{block}"
@@ -108,7 +108,7 @@ def _diagram(program: Program) -> str:
         for outcome, branch in instruction.branches:
             notes = [_OUTCOMES[outcome]]
             notes += ["wait"] if branch.edge is Edge.WAITED else []
-            notes += ["next block"] if branch.moves else ["same block"] if branch.edge is not Edge.FORWARD else []
+            notes += ["next block"] if branch.advance else ["same block"] if branch.edge is not Edge.FORWARD else []
             lines.append(f"    {row.id} --> {program[branch.pc].row.id}: {', '.join(notes)}")
     return "\n".join([*lines, "```"])
 

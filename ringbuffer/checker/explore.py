@@ -10,15 +10,17 @@ from __future__ import annotations
 
 import time
 from array import array
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Final
 
-from ringbuffer.checker.progress import Graph, find_lasso
-from ringbuffer.errors import GeometryError
+from ringbuffer.checker.progress import Graph, Lasso, cycle_at_end, find_lasso
+from ringbuffer.checker.realize import Wanted, realize
+from ringbuffer.checker.reduce import PAYLOAD, REDUCTIONS, SETTLED, WORDS, Reducer, applicable, select_reductions
+from ringbuffer.errors import GeometryError, VariantError
 from ringbuffer.protocol import PROTOCOL, Variant
-from ringbuffer.protocol.properties import ALL, LIVENESS, select, unseen_partners
-from ringbuffer.simulator import Choice, Model, Setup, Simulation, State, Transition, follow
+from ringbuffer.protocol.properties import ALL, LIVENESS, RACE, SAFETY, select, unseen_partners
+from ringbuffer.simulator import DEAD, Choice, Model, Setup, Simulation, State, Transition, follow
 from ringbuffer.trace.record import Step
 from ringbuffer.trace.text import render
 
@@ -47,8 +49,10 @@ class Result:
     ``status``: ``holds``, ``refuted`` or ``unknown``. ``property``: the name of the property that broke, or ``None``.
     ``trace``: the shortest counterexample, empty unless refuted; ``cycle_start``: for a liveness property, the number of the
     step from which it repeats for ever, and ``starved`` names who gets nothing done in it. ``token`` replays the trace.
-    ``complete``: whether every reachable state was visited.
-    ``seen``: the *sometimes* that were observed; ``vacuous``: those that should have been and were not.
+    ``complete``: whether every reachable state was visited; ``capped``: whether somewhere the memory's own bound was met (an
+    actor with a full store buffer waited, or one that was too far ahead of another), which the answer then speaks for.
+    ``seen``: the *sometimes* that were observed; ``vacuous``: those that should have been and were not. ``reductions``: what
+    was made use of (:mod:`ringbuffer.checker.reduce`); ``states`` and ``transitions`` are counted after them.
     """
 
     setup: Setup
@@ -63,8 +67,10 @@ class Result:
     transitions: int
     depth: int
     complete: bool
+    capped: bool
     seen: frozenset[str]
     vacuous: tuple[str, ...]
+    reductions: tuple[str, ...]
     seconds: float
 
     def __str__(self) -> str:
@@ -95,8 +101,10 @@ class Result:
             "transitions": self.transitions,
             "depth": self.depth,
             "complete": self.complete,
+            "capped": self.capped,
             "seen": sorted(self.seen),
             "vacuous": list(self.vacuous),
+            "reductions": list(self.reductions),
             "seconds": round(self.seconds, 3),
         }
 
@@ -108,37 +116,68 @@ def explore(
     messages: int | None = None,
     memory: str = "sc",
     *,
-    properties: tuple[str, ...] = ALL,
+    properties: tuple[str, ...] | None = None,
     writers: int = 1,
-    words: int = 2,
+    twins: int = 0,
+    killed: str = "",
+    words: int | None = None,
     aborts: bool = True,
+    reductions: tuple[str, ...] = REDUCTIONS,
     max_states: int = STATES_MAX,
     on_advance: Callable[[Advance], None] | None = None,
 ) -> Result:
     """Visit every state that ``variant`` can reach on a ring of this size, and judge ``properties``.
 
-    ``messages``: how many are written in all; ``None`` explores runs without end. ``memory``: the simulated memory.
-    ``writers``: more than one is a fault that the protocol does not allow for. ``words``: of a payload. ``aborts``: whether
-    callers may raise while they fill or read. ``max_states``: give up beyond it, with the status ``unknown``.
+    ``messages``: how many are written in all; ``None`` explores runs without end. ``memory``: the simulated memory, ``"sc"``,
+    ``"tso"``, ``"ra"`` or ``"ra-relaxed"``. ``properties``: by default all that this memory can judge (liveness under ``"sc"``
+    and ``"tso"``, races under ``"ra"``, where they are always judged, because nothing behind a race means anything).
+    ``writers``: more than one is a fault that the protocol does not allow for, and so are ``twins``, more processes of rank 0.
+    ``killed``: ``"reader"`` or ``"writer"``, of which one may be killed at any row. ``words``: of a payload; by default two, or
+    one where merging them keeps the answer. ``aborts``: whether callers may raise while they fill or read. ``reductions``:
+    which to make use of, where they keep the answer. ``max_states``: give up beyond it, with the status ``unknown``.
     ``on_advance`` is called now and then with how far it is. Raises :class:`GeometryError` and :class:`VariantError` for a
     question that makes no sense.
     """
     if max_states < 1:
         raise GeometryError(f"max_states is {max_states}, and at least the initial state is visited")
-    setup = Setup(variant, readers, blocks, words, writers, messages, aborts, memory)
-    return _Search(setup, select(properties), max_states, on_advance).run()
+    count = WORDS if words is None else words
+    setup = Setup(variant, readers, blocks, count, writers, messages, aborts, memory, twins, killed)
+    judged = judged_properties(properties, memory)
+    used = applicable(select_reductions(reductions), setup, judged, words)
+    if PAYLOAD in used:
+        setup = replace(setup, words=1)
+    return _Search(setup, judged, used, max_states, on_advance).run()
+
+
+def judged_properties(names: Sequence[str] | None, memory: str) -> tuple[str, ...]:
+    """Of the properties that are asked about (``None``: of all), those that an exploration on that memory judges.
+
+    Liveness is judged under ``sc`` and ``tso``, races under ``ra`` (always). Raises :class:`VariantError` if none is left.
+    """
+    chosen = select(ALL if names is None else tuple(names))
+    possible = ALL if memory in ("sc", "tso") else SAFETY
+    judged = tuple(name for name in chosen if name in possible and (name != RACE or memory == "ra"))
+    if not judged:
+        raise VariantError(f"{', '.join(chosen)} cannot be judged under the memory {memory!r}")
+    return select((*judged, RACE)) if memory == "ra" else judged
 
 
 class _Search:
     """The state of one breadth-first search."""
 
     def __init__(
-        self, setup: Setup, properties: tuple[str, ...], max_states: int, on_advance: Callable[[Advance], None] | None
+        self,
+        setup: Setup,
+        properties: tuple[str, ...],
+        reductions: tuple[str, ...],
+        max_states: int,
+        on_advance: Callable[[Advance], None] | None,
     ) -> None:
         self.setup, self.properties = setup, properties
         self.max_states, self.on_advance = max_states, on_advance
         self.safety = frozenset(properties).difference(LIVENESS)
-        self.model = Model(setup)
+        self.model = Model(setup, settling=SETTLED in reductions)
+        self.reducer = Reducer(self.model, reductions)
         self.started = time.perf_counter()
         initial = self.model.initial()
         self.states: list[State] = [initial]
@@ -155,13 +194,15 @@ class _Search:
         for number, state in enumerate(self.states):
             if self.on_advance is not None and number % REPORT_EVERY_STATES == 0:
                 self.on_advance(Advance(len(self.states), number, self.depths[number], self._seconds()))
-            for transition in self.model.transitions(state):
+            for transition in self.reducer.steps(state):
                 self.transitions += 1
-                broken = self.safety.intersection(transition.broken)
-                if broken:
-                    name = next(name for name in transition.broken if name in broken)
-                    return self._refuted(name, follow(self.setup, [*self._path_to(number), transition.choice]), None)
-                self.seen.update(transition.seen)
+                if transition.broken:
+                    broken = self.safety.intersection(transition.broken)
+                    if broken:
+                        name = next(name for name in transition.broken if name in broken)
+                        return self._refuted(name, self._run(self._path_to(number, transition.choice), name), None)
+                if transition.seen:
+                    self.seen.update(transition.seen)
                 self._meet(number, transition)
             if len(self.states) > self.max_states:
                 return self._result(UNKNOWN, None, (), None, None, complete=False)
@@ -169,34 +210,64 @@ class _Search:
             for name in self.liveness:
                 lasso = find_lasso(self.graph, self.states, name)
                 if lasso is not None:
-                    stem = self._path_to(lasso.entry)
-                    starved = self.model.actor_name(lasso.actor)
-                    return self._refuted(name, follow(self.setup, [*stem, *lasso.choices]), len(stem) + 1, starved)
+                    run, cycle_start = self._once_around(lasso, name)
+                    return self._refuted(name, run, cycle_start, self.model.actor_name(lasso.actor))
         return self._result(HOLDS, None, (), None, None, complete=True)
 
     def _meet(self, number: int, transition: Transition) -> None:
-        target = self.numbers.setdefault(transition.state, len(self.states))
+        state, _ = self.reducer.canonical(transition.state)
+        target = self.numbers.setdefault(state, len(self.states))
         if target == len(self.states):
-            self.states.append(transition.state)
+            self.states.append(state)
             self.parents.append(number)
             self.choices.append(transition.choice)
             self.depths.append(self.depths[number] + 1)
         if self.graph is not None:
             self.graph.add(number, target, transition)
 
-    def _path_to(self, number: int) -> list[Choice]:
+    def _path_to(self, number: int, *further: Choice) -> list[Choice]:
+        """The choices that lead to that state, and further."""
         path: list[Choice] = []
         while (choice := self.choices[number]) is not None:
             path.append(choice)
             number = self.parents[number]
-        path.reverse()
-        return path
+        return [*reversed(path), *further]
+
+    def _run(self, path: list[Choice], name: str | None = None) -> Simulation:
+        """The run of these choices on the tables as they are; its last step breaks ``name``."""
+        run = follow(self.setup, realize(self.setup, self._unreduced(path), name))
+        assert name is None or name in run.steps[-1].broken, "the run breaks what the search has found"
+        return run
+
+    def _unreduced(self, path: list[Choice]) -> list[Wanted]:
+        """What happens in a run of these choices in which nobody has changed places."""
+        state, actors = self.model.initial(), list(range(len(self.model.programs)))
+        wanted: list[Wanted] = []
+        for choice in path:
+            real = self.reducer.concrete(choice, state, actors)
+            taken = next(step for step in self.model.transitions_of(state, choice[0]) if step.choice == choice)
+            me = taken.state.actors[choice[0]]
+            before = state.actors[choice[0]].pc
+            payload = before != DEAD and self.model.programs[choice[0]][before].row.is_payload
+            wanted.append(Wanted(real, me.pc, me.word, None if payload or choice[1] < 0 else taken.value))
+            state, order = self.reducer.canonical(taken.state)
+            actors = [actors[old] for old in order] if order is not None else actors
+        return wanted
+
+    def _once_around(self, lasso: Lasso, name: str) -> tuple[Simulation, int]:
+        """The run into a cycle and once around it; blocks that have changed names come back after a few rounds."""
+        stem = self._path_to(lasso.entry)
+        for rounds in range(1, self.setup.blocks + 1):
+            run = self._run([*stem, *(lasso.choices * rounds)])
+            cycle = cycle_at_end(run)
+            if cycle is not None and name in cycle.broken:
+                return run, cycle.start
+        raise AssertionError("a cycle comes back to where it began")
 
     def _seconds(self) -> float:
         return time.perf_counter() - self.started
 
     def _refuted(self, name: str, run: Simulation, cycle_start: int | None, starved: str | None = None) -> Result:
-        assert cycle_start is not None or name in run.steps[-1].broken, "the replayed trace breaks what the search found"
         return self._result(REFUTED, name, tuple(run.steps), cycle_start, run.token(), complete=False, starved=starved)
 
     def _result(
@@ -225,7 +296,9 @@ class _Search:
             transitions=self.transitions,
             depth=self.depths[-1],
             complete=complete,
+            capped=self.model.memory.capped,
             seen=seen,
             vacuous=unseen if status == HOLDS else (),
+            reductions=self.reducer.names,
             seconds=self._seconds(),
         )

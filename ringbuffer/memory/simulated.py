@@ -1,62 +1,50 @@
-"""Simulated memories: values that the simulator and the explorer step through.
+"""The simulated memories by name: what ``--memory`` chooses.
 
-Rules: states are immutable and hashable; a memory object itself holds no state. Limits: sequential consistency only; it
-ignores the orderings of rows, so nothing that holds on it is evidence about weakly ordered processors.
+* ``sc``: sequential consistency (``sequential.py``);
+* ``tso``: total store order, x86-64 (``tso.py``);
+* ``ra``: C11 release/acquire, the payload not atomic, races detected (``release_acquire.py``);
+* ``ra-relaxed``: the same with the payload as relaxed atomic words, so that wrong values can be seen instead of races.
+
+Limits: each memory's module states its own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Final, TypeAlias
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Final
 
 from ringbuffer.errors import VariantError
-from ringbuffer.memory.base import Memory, Shape
-from ringbuffer.protocol import Ordering
-from ringbuffer.protocol.oracle import NO_MESSAGE
+from ringbuffer.memory.base import Footprint, Memory, Shape
+from ringbuffer.memory.release_acquire import ReleaseAcquire
+from ringbuffer.memory.sequential import SequentiallyConsistent
+from ringbuffer.memory.tso import TotalStoreOrder
 
-Cells: TypeAlias = tuple[int, ...]
+RELAXED_PAYLOAD: Final = "ra-relaxed"
 
-
-class SequentiallyConsistent:
-    """One value per location; every access acts at once, in one order that all actors see (Lamport 1979)."""
-
-    name = "sc"
-
-    def __init__(self, shape: Shape) -> None:
-        self.shape = shape
-
-    def initial(self, read_flag: int) -> Cells:
-        entry = (0,) + (read_flag,) * self.shape.readers
-        return entry * self.shape.blocks + (NO_MESSAGE,) * (self.shape.blocks * self.shape.words)
-
-    def load(self, state: Cells, actor: int, location: int, ordering: Ordering) -> tuple[tuple[int, Cells]]:
-        return ((state[location], state),)
-
-    def store(self, state: Cells, actor: int, location: int, value: int, ordering: Ordering) -> tuple[Cells]:
-        return ((*state[:location], value, *state[location + 1 :]),)
-
-    def entry(self, state: Cells, block: int) -> Cells:
-        start = self.shape.flag(block, 0)
-        return state[start : start + self.shape.entry_size]
-
-    def payload(self, state: Cells, block: int) -> Cells:
-        start = self.shape.word(block, 0)
-        return state[start : start + self.shape.words]
-
-    def messages(self, state: Cells) -> Cells:
-        return state[self.shape.flag_count :]
-
-    def renamed(self, state: Cells, names: dict[int, int]) -> Cells:
-        first_word = self.shape.flag_count
-        return state[:first_word] + tuple(names[value] for value in state[first_word:])
-
-
-MEMORIES: Final[dict[str, Callable[[Shape], Memory[Cells]]]] = {"sc": SequentiallyConsistent}
+MEMORIES: Final[dict[str, Callable[..., Memory]]] = {
+    "sc": SequentiallyConsistent,
+    "tso": TotalStoreOrder,
+    "ra": ReleaseAcquire,
+    RELAXED_PAYLOAD: partial(ReleaseAcquire, relaxed_payload=True),
+}
 """The simulated memories by name."""
 
 
-def make_memory(name: str, shape: Shape) -> Memory[Cells]:
-    """Make the simulated memory of that name. Raises :class:`VariantError` for an unknown one."""
+def make_memory(name: str, shape: Shape, footprints: Sequence[Footprint], *, bounded: bool = True) -> Memory:
+    """Make the simulated memory of that name. Raises :class:`VariantError` for an unknown one.
+
+    ``bounded``: whether it has those bounds (each memory's module states its own) that keep every exploration finite.
+    """
+    return _maker(name)(shape, footprints, bounded=bounded)
+
+
+def check_memory(name: str) -> None:
+    """Raise :class:`VariantError` for a name that no simulated memory has."""
+    _maker(name)
+
+
+def _maker(name: str) -> Callable[..., Memory]:
     if name not in MEMORIES:
         raise VariantError(f"unknown memory {name!r}; the simulated memories are {', '.join(MEMORIES)}")
-    return MEMORIES[name](shape)
+    return MEMORIES[name]

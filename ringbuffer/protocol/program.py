@@ -31,10 +31,10 @@ class Edge(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Branch:
-    """Where one outcome leads: a program counter, whether the actor moves on to the next block, and why it goes there."""
+    """Where one outcome leads: a program counter, how many blocks the actor goes on, and which kind of step that is."""
 
     pc: int
-    moves: bool
+    advance: int
     edge: Edge
 
 
@@ -84,8 +84,8 @@ def resolve(table: Table) -> Program:
 
     def forward(pc: int) -> Branch:
         if pc < len(table.rows):
-            return Branch(pc, False, Edge.FORWARD)
-        return Branch(FIRST_PC, table.moves_after_use, Edge.FINISHED)
+            return Branch(pc, 0, Edge.FORWARD)
+        return Branch(FIRST_PC, table.advance_after_use, Edge.FINISHED)
 
     def branch(pc: int, then: Then) -> Branch:
         match then:
@@ -96,9 +96,9 @@ def resolve(table: Table) -> Program:
             case Then.OTHERWISE:
                 return forward(pc + 1) if pc < last_look else branch(pc, table.undecided)
             case Then.WAIT:
-                return Branch(FIRST_PC, table.moves_while_waiting, Edge.WAITED)
+                return Branch(FIRST_PC, table.advance_while_waiting, Edge.WAITED)
         assert then is Then.RESTART, "all the others are above"
-        return Branch(FIRST_PC, False, Edge.RESTARTED)
+        return Branch(FIRST_PC, 0, Edge.RESTARTED)
 
     return Program(
         table.role,

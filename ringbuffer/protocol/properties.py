@@ -72,6 +72,13 @@ PROPERTIES: Final[tuple[Property, ...]] = (
         "as long as all run, every reader receives, in the end, the oldest message that it is owed",
         ("received", "reader-waits"),
     ),
+    Property(
+        "P9",
+        "race",
+        ALWAYS,
+        "payload accesses of which one is a write are ordered by happens-before (judged under release/acquire)",
+        ("received", "recycled"),
+    ),
     Property("S1", "received", SOMETIMES, "a reader receives a message"),
     Property("S2", "recycled", SOMETIMES, "the writer finds a block that every reader has read"),
     Property("S3", "writer-waits", SOMETIMES, "the writer waits because a reader has not read"),
@@ -81,6 +88,7 @@ PROPERTIES: Final[tuple[Property, ...]] = (
     Property("S7", "shared-block", SOMETIMES, "two readers are in one block at once", readers_min=2),
     Property("S8", "fill-aborted", SOMETIMES, "the writer's caller raises while it fills a block", needs_aborts=True),
     Property("S9", "read-aborted", SOMETIMES, "a reader's caller raises while it reads a block", needs_aborts=True),
+    Property("S10", "killed", SOMETIMES, "a process is killed"),
 )
 
 BY_NAME: Final = {prop.name: prop for prop in PROPERTIES}
@@ -89,6 +97,8 @@ SAFETY: Final = tuple(prop.name for prop in PROPERTIES if prop.modality == ALWAY
 LIVENESS: Final = tuple(prop.name for prop in PROPERTIES if prop.modality == EVENTUALLY)
 """Names of the *eventually* properties, which are judged on the whole graph of states."""
 ALL: Final = (*SAFETY, *LIVENESS)
+RACE: Final = "race"
+"""The one property that only a memory that detects races can judge."""
 WITNESSES: Final = tuple(prop.name for prop in PROPERTIES if prop.modality == SOMETIMES)
 
 

@@ -11,6 +11,7 @@ access decides where the actor goes. Rules of the notation:
   row if a look is still to come, and the table's ``undecided`` if none is.
 * The writer's looks are alternatives (one is enough: when none decides, it waits); a reader's are conditions (each may send
   it to wait: when none does, it has found its block).
+* A fence and a private lock are rows too, for variants that put them between the accesses; the shipped tables have none.
 * ``read[*]`` stands for all the read flags of a block. It is as many accesses as there are readers, one by one, in any order.
   A load of ``read[*]`` comes out as ``ONE`` when every flag was 1, and as ``ZERO`` at the first flag that shows the contrary.
 
@@ -38,6 +39,20 @@ class Ordering(enum.Enum):
     RELAXED = "relaxed"
     ACQUIRE = "acquire"
     RELEASE = "release"
+    ACQ_REL = "acq_rel"
+    """Acquire and release: for a fence or an exchange."""
+    SEQ_CST = "seq_cst"
+    """Sequentially consistent: for a fence."""
+
+    @property
+    def acquires(self) -> bool:
+        """Whether what the access reads from, or what was read before the fence, happens before what follows."""
+        return self in (Ordering.ACQUIRE, Ordering.ACQ_REL, Ordering.SEQ_CST)
+
+    @property
+    def releases(self) -> bool:
+        """Whether what comes before happens before whatever reads from the access, or from stores after the fence."""
+        return self in (Ordering.RELEASE, Ordering.ACQ_REL, Ordering.SEQ_CST)
 
 
 class Kind(enum.Enum):
@@ -45,6 +60,10 @@ class Kind(enum.Enum):
 
     LOAD = "load"
     STORE = "store"
+    EXCHANGE = "exchange"
+    """Load the old value and store the new one, with nothing in between: an atomic read-modify-write."""
+    FENCE = "fence"
+    """No access; it orders those before it with those behind it."""
     FILL = "fill"
     """The caller writes the payload: many plain writes, ended by ``DONE`` or ``ABORTED``."""
     READ = "read"
@@ -57,6 +76,17 @@ class Flag(enum.Enum):
     WRITTEN = "written"
     OWN = "read[r]"
     EACH = "read[*]"
+    NEIGHBOUR = "read[r+1]"
+    """The flag of the next reader, after the last the first: what a wrong index would name. Not in the shipped tables."""
+    BUT_LAST = "read[*-1]"
+    """All the read flags but the last: what a loop that ends one short would visit. Not in the shipped tables."""
+    LOCK = "lock"
+    """A byte that this actor alone uses: a lock of its own process. Not in the shipped tables."""
+
+    @property
+    def is_several(self) -> bool:
+        """Whether an access to it is one access for each of several readers' flags."""
+        return self in (Flag.EACH, Flag.BUT_LAST)
 
 
 class Outcome(enum.Enum):
@@ -90,10 +120,13 @@ class Access:
     """For a load of ``read[*]``: how many flags may be 0 and still count as all 1. Always 0 in the shipped table."""
 
     def __str__(self) -> str:
-        if self.kind is Kind.LOAD:
-            return f"load {_name(self.flag)}"
-        if self.kind is Kind.STORE:
-            return f"store {_name(self.flag)} ← {self.value}"
+        match self.kind:
+            case Kind.LOAD:
+                return f"load {_name(self.flag)}"
+            case Kind.STORE | Kind.EXCHANGE:
+                return f"{self.kind.value} {_name(self.flag)} ← {self.value}"
+            case Kind.FENCE:
+                return f"{self.ordering.value} fence"
         return f"payload {'writes' if self.kind is Kind.FILL else 'reads'}, by the caller"
 
 
@@ -129,15 +162,15 @@ class Row:
 class Table:
     """One side of the protocol: its rows in order, and what its moves through the ring are.
 
-    ``undecided``: where the actor goes when no look has decided. ``moves_after_use``: whether it goes on to the next block
-    when it is done with one. ``moves_while_waiting``: whether it goes on to the next block when it finds its own busy.
+    ``undecided``: where the actor goes when no look has decided. ``advance_after_use``: how many blocks it goes on when it is
+    done with one. ``advance_while_waiting``: how many blocks it goes on when it finds its own busy.
     """
 
     role: Role
     rows: tuple[Row, ...]
     undecided: Then
-    moves_after_use: bool = True
-    moves_while_waiting: bool = False
+    advance_after_use: int = 1
+    advance_while_waiting: int = 0
 
 
 _LOAD, _STORE = Kind.LOAD, Kind.STORE

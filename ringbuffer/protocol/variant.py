@@ -11,12 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
 from ringbuffer.errors import VariantError
 from ringbuffer.protocol.cases import FLAG_BYTES
 from ringbuffer.protocol.program import Program, resolve
-from ringbuffer.protocol.table import READER, WRITER, Flag, Kind, Ordering, Row, Table
+from ringbuffer.protocol.table import READER, WRITER, Access, Flag, Kind, Ordering, Outcome, Role, Row, Table, Then
 
 RING = "ring"
 """Both sides take the blocks in ring order: wait on a block, use it, go on to the next."""
@@ -26,6 +26,26 @@ POLICIES = (RING, SCAN)
 
 MISSING_READERS_MAX = 64
 """The bound of ``missing_readers``."""
+ADVANCE_MAX = 2
+"""The bound of ``advance``."""
+
+FLAGS: Final = {
+    "written": Flag.WRITTEN,
+    "own": Flag.OWN,
+    "neighbour": Flag.NEIGHBOUR,
+    "each": Flag.EACH,
+    "but-last": Flag.BUT_LAST,
+}
+"""The flags by the names that :meth:`Variant.retargeted` takes."""
+
+_NEXT = ((Outcome.DONE, Then.NEXT),)
+_FENCE_ORDERINGS = (Ordering.ACQUIRE, Ordering.RELEASE, Ordering.ACQ_REL, Ordering.SEQ_CST)
+_ACCESS_ORDERINGS: Final = {
+    Kind.LOAD: (Ordering.RELAXED, Ordering.ACQUIRE),
+    Kind.STORE: (Ordering.RELAXED, Ordering.RELEASE),
+    Kind.EXCHANGE: (Ordering.RELAXED, Ordering.ACQUIRE, Ordering.RELEASE, Ordering.ACQ_REL),
+    Kind.FENCE: _FENCE_ORDERINGS,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +108,103 @@ class Variant:
 
     def weakened(self, row_id: str) -> Variant:
         """Make an ordered access relaxed. Raises :class:`VariantError` for one that has no ordering to lose."""
-        table, index = self._find(row_id)
-        row = table.rows[index]
-        if row.access.ordering in (Ordering.PLAIN, Ordering.RELAXED):
+        row = self.row(row_id)
+        if row.access.ordering not in (Ordering.ACQUIRE, Ordering.RELEASE):
             raise VariantError(f"{row_id} ({row.access}) is {row.access.ordering.value}: it has no ordering to lose")
-        weak = replace(row, access=replace(row.access, ordering=Ordering.RELAXED), pairing="")
-        return self._edited(table, (*table.rows[:index], weak, *table.rows[index + 1 :]), "weaken", row_id)
+        return self._with_access(row_id, "weaken", row_id, ordering=Ordering.RELAXED)
+
+    def ordered(self, row_id: str, ordering: str) -> Variant:
+        """Give an access that ordering: ``"relaxed"``, ``"acquire"`` (a load), ``"release"`` (a store)."""
+        kind = self.row(row_id).access.kind
+        known = [possible.value for possible in _ACCESS_ORDERINGS.get(kind, ())]
+        if ordering not in known:
+            raise VariantError(
+                f"{row_id} is a {kind.value}, and cannot be {ordering!r}; it can be {', '.join(known) or 'plain only'}"
+            )
+        return self._with_access(row_id, "order", row_id, ordering, ordering=Ordering(ordering))
+
+    def retargeted(self, row_id: str, flag: str) -> Variant:
+        """Make a load or a store touch another flag, by one of the names in :data:`FLAGS`.
+
+        ``"own"`` and ``"neighbour"`` need a rank, so they are for readers.
+        """
+        table, _ = self._find(row_id)
+        row = self.row(row_id)
+        if row.access.flag is None:
+            raise VariantError(f"{row_id} ({row.access}) touches no flag")
+        known = [name for name in FLAGS if table.role is Role.READER or name not in ("own", "neighbour")]
+        if flag not in known:
+            raise VariantError(f"unknown flag {flag!r}; a {table.role.value}'s row can touch {', '.join(known)}")
+        return self._with_access(row_id, "retarget", row_id, flag, flag=FLAGS[flag])
+
+    def redirected(self, row_id: str, outcome: str, then: str) -> Variant:
+        """Let an outcome of a row (``"0"``, ``"1"``, ``"done"``, ``"aborted"``) lead elsewhere.
+
+        ``then`` is ``"next"``, ``"found"``, ``"otherwise"``, ``"wait"`` or ``"restart"``, as in the tables.
+        """
+        row = self.row(row_id)
+        outcomes = {own.value: own for own, _ in row.then}
+        places = {place.value: place for place in Then}
+        if outcome not in outcomes:
+            raise VariantError(f"{row_id} has no outcome {outcome!r}; its outcomes are {', '.join(outcomes)}")
+        if then not in places:
+            raise VariantError(f"unknown place {then!r}; the places are {', '.join(places)}")
+        branches = tuple((own, places[then] if own is outcomes[outcome] else old) for own, old in row.then)
+        return self._with_row(row_id, replace(row, then=branches), "redirect", row_id, outcome, then)
+
+    def flipped(self, row_id: str) -> Variant:
+        """Turn a load's test round (0 leads where 1 led), or let a store store the other value."""
+        row = self.row(row_id)
+        if row.access.kind is Kind.STORE:
+            assert row.access.value is not None, "a store has a value"
+            return self._with_access(row_id, "flip", row_id, value=1 - row.access.value)
+        if row.access.kind is not Kind.LOAD:
+            raise VariantError(f"{row_id} ({row.access}) is neither a load nor a store: there is nothing to flip")
+        places = [then for _, then in row.then]
+        branches = tuple((outcome, then) for (outcome, _), then in zip(row.then, reversed(places), strict=True))
+        return self._with_row(row_id, replace(row, then=branches), "flip", row_id)
+
+    def advancing(self, side: str, blocks: int) -> Variant:
+        """Let the ``"writer"`` or the ``"reader"`` go on by so many blocks after use (1 is right; 0 forgets to go on)."""
+        table = {"writer": self.writer, "reader": self.reader}.get(side)
+        if table is None:
+            raise VariantError(f"unknown side {side!r}; the sides are writer, reader")
+        if not 0 <= blocks <= ADVANCE_MAX:
+            raise VariantError(f"advance is {blocks!r}, and it lies between 0 and {ADVANCE_MAX}")
+        return self._with_table(table, replace(table, advance_after_use=blocks), Edit("advance", (side, str(blocks))))
+
+    def fenced(self, ordering: str = "seq_cst", *, before: str | None = None, after: str | None = None) -> Variant:
+        """Put a fence directly before or after a row; its clause id is ``F1``, ``F2`` …"""
+        known = {possible.value: possible for possible in _FENCE_ORDERINGS}
+        word = ordering.replace("-", "_")
+        if word not in known:
+            raise VariantError(f"a fence cannot be {ordering!r}; it can be {', '.join(known)}")
+        row = Row(self._new_id("F"), "fence", Access(Kind.FENCE, known[word]), _NEXT, "A variant has it here.")
+        return self._inserted((row,), before, after, "fence", word.replace("_", "-"))
+
+    def locked(self, *, before: str | None = None, after: str | None = None) -> Variant:
+        """Take and let go a lock of the process's own, directly before or after a row: what some use in place of a fence.
+
+        Its rows are ``L1`` (an acquire exchange) and ``U1`` (a release store) on a byte that no other actor touches.
+        """
+        take, let_go = self._new_id("L"), self._new_id("U")
+        rows = (
+            Row(
+                take,
+                "take one's own lock",
+                Access(Kind.EXCHANGE, Ordering.ACQUIRE, Flag.LOCK, 1),
+                _NEXT,
+                "A variant has it here.",
+            ),
+            Row(
+                let_go,
+                "let one's own lock go",
+                Access(Kind.STORE, Ordering.RELEASE, Flag.LOCK, 0),
+                _NEXT,
+                "It is taken before.",
+            ),
+        )
+        return self._inserted(rows, before, after, "lock")
 
     def replace(
         self, *, policy: str | None = None, initial_read_flag: int | None = None, missing_readers: int | None = None
@@ -143,6 +254,30 @@ class Variant:
             raise VariantError(f"{other_id} cannot be {verb} itself")
         return index
 
+    def _with_row(self, row_id: str, row: Row, operation: str, *arguments: str) -> Variant:
+        table, index = self._find(row_id)
+        return self._edited(table, (*table.rows[:index], row, *table.rows[index + 1 :]), operation, *arguments)
+
+    def _with_access(self, row_id: str, operation: str, *arguments: str, **changes: Any) -> Variant:
+        """The access changed; what the row said of its pairing may be wrong now, and goes."""
+        row = self.row(row_id)
+        changed = replace(row, access=replace(row.access, **changes), pairing="")
+        return self._with_row(row_id, changed, operation, *arguments)
+
+    def _new_id(self, letter: str) -> str:
+        taken = {row.id for table in (self.writer, self.reader) for row in table.rows}
+        return next(name for count in range(1, len(taken) + 2) if (name := f"{letter}{count}") not in taken)
+
+    def _inserted(self, rows: tuple[Row, ...], before: str | None, after: str | None, what: str, *arguments: str) -> Variant:
+        if (before is None) == (after is None):
+            raise VariantError(f"a {what} stands either before a row or after one")
+        side, row_id = ("before", before) if before is not None else ("after", after)
+        assert row_id is not None, "one of them is given"
+        table, index = self._find(row_id)
+        place = index + (side == "after")
+        changed = (*table.rows[:place], *rows, *table.rows[place:])
+        return self._edited(table, changed, f"{what}-{side}", row_id, *arguments)
+
     def _edited(self, table: Table, rows: tuple[Row, ...], operation: str, *arguments: str) -> Variant:
         return self._with_table(table, replace(table, rows=rows), Edit(operation, arguments))
 
@@ -159,7 +294,8 @@ class Variant:
         scans = policy == SCAN
         writer = replace(self.writer, rows=_looks_reversed(self.writer.rows))
         writer, reader = (
-            replace(table, moves_after_use=not scans, moves_while_waiting=scans) for table in (writer, self.reader)
+            replace(table, advance_after_use=int(not scans), advance_while_waiting=int(scans))
+            for table in (writer, self.reader)
         )
         return replace(self, writer=writer, reader=reader, policy=policy, edits=(*self.edits, edit))
 
@@ -183,7 +319,7 @@ class Variant:
 
 
 def _counts_readers(row: Row) -> bool:
-    return row.access.kind is Kind.LOAD and row.access.flag is Flag.EACH
+    return row.access.kind is Kind.LOAD and row.access.flag is not None and row.access.flag.is_several
 
 
 def _looks_reversed(rows: tuple[Row, ...]) -> tuple[Row, ...]:
@@ -203,6 +339,15 @@ _PARSERS: Final[dict[str, tuple[int, Callable[..., Variant]]]] = {
     "swap": (2, Variant.swapped),
     "move": (2, lambda variant, row_id, before: variant.moved(row_id, before=before)),
     "weaken": (1, Variant.weakened),
+    "order": (2, Variant.ordered),
+    "redirect": (3, Variant.redirected),
+    "flip": (1, Variant.flipped),
+    "retarget": (2, Variant.retargeted),
+    "advance": (2, lambda variant, side, blocks: variant.advancing(side, _integer(blocks))),
+    "fence-before": (2, lambda variant, row_id, ordering: variant.fenced(ordering, before=row_id)),
+    "fence-after": (2, lambda variant, row_id, ordering: variant.fenced(ordering, after=row_id)),
+    "lock-before": (1, lambda variant, row_id: variant.locked(before=row_id)),
+    "lock-after": (1, lambda variant, row_id: variant.locked(after=row_id)),
     "policy": (1, lambda variant, policy: variant.replace(policy=policy)),
     "initial-read-flag": (1, lambda variant, value: variant.replace(initial_read_flag=_integer(value))),
     "missing-readers": (1, lambda variant, value: variant.replace(missing_readers=_integer(value))),

@@ -1,6 +1,6 @@
 """A run as a short text: the setup, the edits of the tables, and every choice that was made, packed into one number.
 
-Form: ``rb1.r2b2p2w1m0a1sc.without=W3.TABLES.COUNT.CHOICES.CHECK``. ``CHOICES`` is the list of choices as one number in mixed
+Form: ``rb2.r2b2p2w1m0a1t0knsc.without=W3.TABLES.COUNT.CHOICES.CHECK``. ``CHOICES`` is the list of choices as one number in mixed
 radix (the base of each digit is how many steps were possible there, so that replaying knows it), in base 64. ``TABLES`` is a
 digest of the tables: a token made with other tables is refused instead of replaying something else. Rules: only characters
 that shells and URLs pass unchanged. Limits: a token is not meant to be read, and does not survive a change of the tables.
@@ -19,16 +19,16 @@ from dataclasses import dataclass
 from ringbuffer.errors import TokenError, VariantError
 from ringbuffer.protocol import Variant
 
-PREFIX = "rb1"
+PREFIX = "rb2"
 NO_EDITS = "shipped"
 EDITS_SEPARATOR = "_"
 """Between edits: a plus sign would be a space in a URL."""
 STEPS_MAX = 100_000
 """How long a run may be to have a token."""
 
-_FIELDS = re.compile(r"r(\d{1,4})b(\d{1,4})p(\d{1,4})w(\d{1,4})m(\d{1,4})a([01])([a-z]+)", re.ASCII)
+_FIELDS = re.compile(r"r(\d{1,4})b(\d{1,4})p(\d{1,4})w(\d{1,4})m(\d{1,4})a([01])t(\d)k([nrw])([a-z_]+)", re.ASCII)
 _COUNT = re.compile(r"\d{1,6}", re.ASCII)
-_FIELD_NAMES = ("r", "b", "p", "w", "m", "a", "on")
+_FIELD_NAMES = ("r", "b", "p", "w", "m", "a", "t", "k", "on")
 
 
 class Schedule:

@@ -19,12 +19,12 @@ def in_words(program: Program) -> tuple[RowText, ...]:
 
     def words(branch: Branch) -> str:
         row_id = program[branch.pc].row.id
-        block = ", next block" if branch.moves else ", same block"
+        block = ", next block" if branch.advance else ", same block"
         if branch.edge is Edge.FORWARD:
-            assert not branch.moves
+            assert not branch.advance
             return row_id
         if branch.edge is Edge.WAITED:
-            return f"wait, then {row_id}{block if branch.moves else ''}"
+            return f"wait, then {row_id}{block if branch.advance else ''}"
         return row_id + block
 
     rows: list[RowText] = []
@@ -79,8 +79,8 @@ Edges = list[list[tuple[Transition, int]]]
 
 
 def explore(*arguments: Any, **options: Any) -> Result:
-    """Ask the explorer, which gives up at :data:`STATES_MAX` unless told otherwise."""
-    return checker.explore(*arguments, **{"max_states": STATES_MAX, **options})
+    """Ask the explorer without its reductions; it gives up at :data:`STATES_MAX` unless told otherwise."""
+    return checker.explore(*arguments, **{"max_states": STATES_MAX, "reductions": (), **options})
 
 
 def whole_graph(model: Model, states_max: int = STATES_MAX) -> tuple[list[State], Edges]:

@@ -90,7 +90,7 @@ def interpret(program: Program, call: str, flags: Flags, block: int, rank: int) 
     if call != "begin":
         branch = payload.branch(Outcome.DONE if call == "finish" else Outcome.ABORTED)
         if branch.edge is not Edge.FORWARD:
-            return ENDED, (block + branch.moves) % BLOCKS
+            return ENDED, (block + branch.advance) % BLOCKS
         pc = branch.pc
     while True:
         instruction = program[pc]
@@ -108,7 +108,7 @@ def interpret(program: Program, call: str, flags: Flags, block: int, rank: int) 
             outcome = Outcome.DONE
         branch = instruction.branch(outcome)
         if branch.edge is not Edge.FORWARD:
-            return WAIT if branch.edge is Edge.WAITED else ENDED, (block + branch.moves) % BLOCKS
+            return WAIT if branch.edge is Edge.WAITED else ENDED, (block + branch.advance) % BLOCKS
         pc = branch.pc
 
 

@@ -53,7 +53,7 @@ def test_scanning_differs_in_the_order_of_the_writers_looks_and_in_the_moves_onl
             (instruction.row.id, branch.edge.value)
             for instruction in program.instructions
             for _, branch in instruction.branches
-            if branch.moves
+            if branch.advance
         }
 
     assert [[i.row.id for i in program.instructions] for program in ORIGINAL.programs] == [
@@ -186,12 +186,12 @@ def test_in_every_edited_table_branches_go_forward_or_back_to_the_first_row(vari
                 forward = branch.edge is Edge.FORWARD
                 assert instruction.pc < branch.pc < len(program) if forward else branch.pc == 0
                 assert (
-                    branch.moves
+                    branch.advance
                     == {
                         Edge.FORWARD: False,
                         Edge.RESTARTED: False,
-                        Edge.FINISHED: table.moves_after_use,
-                        Edge.WAITED: table.moves_while_waiting,
+                        Edge.FINISHED: table.advance_after_use,
+                        Edge.WAITED: table.advance_while_waiting,
                     }[branch.edge]
                 )
 
