@@ -8,12 +8,12 @@ Limits: a payload is a few words, written and read in ascending order; a caller 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
-from ringbuffer.memory.base import NOBODY, Footprint, Memory
+from ringbuffer.memory.base import NOBODY, Memory
 from ringbuffer.memory.simulated import RELAXED_PAYLOAD, make_memory
-from ringbuffer.protocol import Access, Branch, Edge, Flag, Instruction, Kind, Outcome, Program, Row
+from ringbuffer.places import Place, footprint, places_of
+from ringbuffer.protocol import Edge, Kind, Outcome, Program
 from ringbuffer.protocol import oracle as judge
 from ringbuffer.protocol.properties import SAFETY
 from ringbuffer.state import (
@@ -35,21 +35,6 @@ from ringbuffer.state import (
     Transition,
     unmarked,
 )
-
-
-class _Place(NamedTuple):
-    """A row of one actor, with what its steps ask of it looked up."""
-
-    row: Row
-    access: Access
-    kind: Kind
-    several: bool
-    is_payload: bool
-    branches: dict[Outcome, Branch]
-    locations: tuple[tuple[int, ...], ...]
-    """Block by block, the flags that it touches: one, or one for each rank."""
-    starts: tuple[Actor, ...]
-    """Block by block, an actor that has come to this row."""
 
 
 class Model:
@@ -79,12 +64,11 @@ class Model:
         self.shape = setup.shape
         writer, reader = setup.variant.programs
         self.programs: tuple[Program, ...] = tuple(writer if rank == NOBODY else reader for rank in self.shape.ranks)
-        self._places = tuple(
-            tuple(self._place(actor, instruction) for instruction in program.instructions)
-            for actor, program in enumerate(self.programs)
-        )
+        self._places = tuple(places_of(self.shape, actor, program) for actor, program in enumerate(self.programs))
         self.memory: Memory = (
-            memory if memory is not None else make_memory(setup.memory, self.shape, self.footprints, bounded=not marking)
+            memory
+            if memory is not None
+            else make_memory(setup.memory, self.shape, tuple(map(footprint, self._places)), bounded=not marking)
         )
 
     def actor_name(self, actor: int) -> str:
@@ -101,11 +85,6 @@ class Model:
     def locations_of(self, actor: int, pc: int, block: int) -> tuple[int, ...]:
         """The flags that an actor's row touches in a block, by detail: one, or one for each rank."""
         return self._places[actor][pc].locations[block]
-
-    @cached_property
-    def footprints(self) -> tuple[Footprint, ...]:
-        """What each actor's rows can do at all."""
-        return tuple(map(self._footprint, range(len(self.programs))))
 
     def initial(self) -> State:
         """The state before anybody has run."""
@@ -130,6 +109,18 @@ class Model:
         if self.marking:
             steps = [step._replace(state=step.state._replace(taken=state.taken + 1)) for step in steps]
         return steps
+
+    @property
+    def processes(self) -> range:
+        """Everything that takes steps by itself: the actors and, behind them, the store buffer of each."""
+        return range(len(self.programs) * (2 if self.memory.has_buffers else 1))
+
+    def can_step(self, state: State, process: int) -> bool:
+        """Whether an actor (by its row, not by being killed) or a store buffer has a step to take."""
+        count = len(self.programs)
+        if process >= count:
+            return self.memory.flush(state.memory, process - count) is not None
+        return state.actors[process].pc != DEAD and any(True for _ in self.row_steps(state, process))
 
     def row_steps(self, state: State, actor: int) -> Iterator[Transition]:
         """The steps of the row where an actor stands."""
@@ -163,54 +154,28 @@ class Model:
         return role == self.setup.killed and all(them.pc != DEAD for them in state.actors)
 
     def _kill(self, state: State, actor: int) -> Transition:
-        """The actor is gone, wherever it stood; what it has stored stays stored."""
-        dead = Actor(DEAD, state.actors[actor].block, 0, 0, 0, judge.NO_MESSAGE)
+        """The actor is gone, wherever it stood. What it has stored stays stored; what it has filled and not published yet, while
+        the block's written flag is still 0, goes with it."""
+        me = state.actors[actor]
+        written, word = self.shape.flag(me.block, 0), self.shape.word(me.block, 0)
+        if self._has_filled(actor, me) and not self.memory.newest(state.memory, written) & 1:
+            held = unmarked(self.memory.newest(state.memory, word))
+            state = state._replace(owed=judge.withdrawn(state.owed, held))
+        dead = Actor(DEAD, me.block, 0, 0, 0, judge.NO_MESSAGE)
         return Transition((actor, KILL, 0), self.renamed(_with(state, actor, dead, state.memory)), (), ("killed",), NOTHING, 0)
 
-    def _targets(self, actor: int, row: Row, block: int) -> tuple[int, ...]:
-        shape, rank = self.shape, self.shape.ranks[actor]
-        match row.access.flag:
-            case Flag.WRITTEN:
-                return (shape.flag(block, 0),)
-            case Flag.OWN:
-                return (shape.flag(block, 1 + rank),)
-            case Flag.NEIGHBOUR:
-                return (shape.flag(block, 1 + (rank + 1) % shape.readers),)
-            case Flag.EACH | Flag.BUT_LAST:
-                count = shape.readers - (row.access.flag is Flag.BUT_LAST)
-                return tuple(shape.flag(block, 1 + other) for other in range(count))
-            case Flag.LOCK:
-                return (shape.lock(actor),)
-        return ()
+    def _has_filled(self, actor: int, me: Actor) -> bool:
+        """Whether a writer's caller has filled the block at this turn."""
+        return any(place.kind is Kind.FILL for place in self._places[actor][: me.pc])
 
-    def _place(self, actor: int, instruction: Instruction) -> _Place:
-        row, blocks = instruction.row, range(self.setup.blocks)
-        locations = tuple(self._targets(actor, row, block) for block in blocks)
-        several = row.access.flag is not None and row.access.flag.is_several
-        todo = (1 << len(locations[0])) - 1 if several else 0
-        starts = tuple(Actor(instruction.pc, block, todo, 0, 0, judge.NO_MESSAGE) for block in blocks)
-        branches = dict(instruction.branches)
-        return _Place(row, row.access, row.access.kind, several, row.is_payload, branches, locations, starts)
-
-    def _footprint(self, actor: int) -> Footprint:
-        loads: set[int] = set()
-        stores: set[int] = set()
-        for place in self._places[actor]:
-            found = {location for block in place.locations for location in block}
-            loads |= found if place.kind in (Kind.LOAD, Kind.EXCHANGE) else set()
-            stores |= found if place.kind in (Kind.STORE, Kind.EXCHANGE) else set()
-        fences = frozenset(place.access.ordering for place in self._places[actor] if place.kind is Kind.FENCE)
-        kinds = {place.kind for place in self._places[actor]}
-        return Footprint(frozenset(loads), frozenset(stores), fences, Kind.READ in kinds, Kind.FILL in kinds)
-
-    def _single(self, state: State, actor: int, me: Actor, place: _Place) -> Iterator[Transition]:
+    def _single(self, state: State, actor: int, me: Actor, place: Place) -> Iterator[Transition]:
         """A load, a store or an exchange of one flag byte of the actor's block."""
         results = self._results(state, actor, place, place.locations[me.block][0])
         for alternative, (value, memory) in enumerate(results):
             outcome = Outcome.DONE if place.kind is not Kind.LOAD else Outcome.ONE if value & 1 else Outcome.ZERO
             yield self._go_on(memory, state, actor, me, outcome, (actor, PROCEED, alternative), value)
 
-    def _several(self, state: State, actor: int, me: Actor, place: _Place) -> Iterator[Transition]:
+    def _several(self, state: State, actor: int, me: Actor, place: Place) -> Iterator[Transition]:
         """A row about several read flags: any of those that it has not visited is next. A loop over none just ends."""
         locations = place.locations[me.block]
         if not locations:
@@ -222,7 +187,7 @@ class Model:
                 for alternative, (value, memory) in enumerate(results):
                     yield self._visit(memory, state, actor, me, place, (actor, rank, alternative), value)
 
-    def _visit(self, memory: Any, state: State, actor: int, me: Actor, place: _Place, choice: Choice, value: int) -> Transition:
+    def _visit(self, memory: Any, state: State, actor: int, me: Actor, place: Place, choice: Choice, value: int) -> Transition:
         """One of several flags was loaded or stored: the next one, or the end of the row."""
         is_load = place.kind is Kind.LOAD
         zeros = me.zeros + (is_load and not value & 1)
@@ -236,7 +201,7 @@ class Model:
         outcome, seen = (Outcome.ONE, ("recycled",)) if enough else (Outcome.ZERO, ())
         return self._go_on(memory, state, actor, me, outcome, choice, value, (), seen)
 
-    def _results(self, state: State, actor: int, place: _Place, location: int) -> Iterable[tuple[int, Any]]:
+    def _results(self, state: State, actor: int, place: Place, location: int) -> Iterable[tuple[int, Any]]:
         """The value and the memory after each way in which a flag access can come out."""
         memory, access = self.memory, place.access
         if place.kind is Kind.LOAD:

@@ -4,9 +4,11 @@ Every actor that waits goes on looking, so a run never stops; what can go wrong 
 takes a step in it (or cannot: a writer that has written all). It starves an actor when that actor gets nothing done in it:
 a writer fills no block, or a reader receives nothing (for ``starved``: not the oldest) although it is owed a message all along.
 ``find_lasso`` looks for a strongly connected part of the graph, without the steps by which the actor gets something done, that
-is fair: such a part contains a fair cycle, and every fair cycle lies in one. Rules: callers that raise for ever are not the
-protocol's fault, so their steps are left out. Limits: fairness is weak (every actor runs again and again); nothing is said of
-how long it takes.
+is fair: such a part contains a fair cycle, and every fair cycle lies in one. A store buffer is a process of its own, which has
+to run as well: what is stored reaches memory in the end. Rules: callers that raise for ever are not the protocol's fault, so
+their steps are left out; nobody has to be killed. Limits: fairness is weak (every process runs again and again); nothing is
+said of how long it takes, nor of memories that may show an old value for ever (release/acquire without a word on when
+stores become visible).
 """
 
 from __future__ import annotations
@@ -15,11 +17,34 @@ from array import array
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Final
 
-from ringbuffer.simulator import ABORT, SOMETHING, THE_OLDEST, Choice, Model, Simulation, State, Transition
+from ringbuffer.memory.base import NOBODY
+from ringbuffer.model import Model
+from ringbuffer.simulator import Simulation
+from ringbuffer.state import ABORT, FLUSH, SOMETHING, THE_OLDEST, Choice, State, Transition
 
 PROGRESS, STARVED = "progress", "starved"
+_ENOUGH: Final = {PROGRESS: SOMETHING, STARVED: THE_OLDEST}
+"""For each liveness property, what an actor must get done again and again."""
 _ABORTS = frozenset(("fill-aborted", "read-aborted"))
+
+
+def concerned(model: Model, name: str) -> list[int]:
+    """The actors whom that property promises something: writers too, or readers only."""
+    return [actor for actor in range(len(model.programs)) if name == PROGRESS or model.rank_of(actor) != NOBODY]
+
+
+def _waits(model: Model, state: State, actor: int) -> bool:
+    """Whether the actor is owed something now: a writer always wants to write, a reader wants what was accepted."""
+    rank = model.rank_of(actor)
+    return rank == NOBODY or bool(state.owed[rank])
+
+
+def _process(model: Model, transition: Transition) -> int:
+    """Whose step it is: an actor's, or (numbered behind the actors) its store buffer's."""
+    actor, detail, _ = transition.choice
+    return actor + len(model.programs) if detail == FLUSH else actor
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +76,10 @@ class Graph:
         """Add a step. Sources come in ascending order, as breadth-first search visits them."""
         while len(self.starts) <= source:
             self.starts.append(len(self.targets))
-        actor = transition.choice[0]
         if _raises(transition):
             return
         self.targets.append(target)
-        self.actors.append(actor)
+        self.actors.append(_process(self.model, transition))
         self.progress.append(transition.progress)
         self.choices.append(transition.choice)
 
@@ -69,16 +93,14 @@ class Graph:
 
 def find_lasso(graph: Graph, states: Sequence[State], name: str) -> Lasso | None:
     """A fair cycle that breaks the property ``name``, or ``None``: writers are looked at first, then the readers in order."""
-    setup = graph.model.setup
-    enough = THE_OLDEST if name == STARVED else SOMETHING
-    for actor in range(setup.writers if name == STARVED else 0, setup.writers + setup.readers):
-        rank = actor - setup.writers
+    model = graph.model
+    for actor in concerned(model, name):
 
-        def waits(number: int, rank: int = rank) -> bool:
-            return rank < 0 or bool(states[number].owed[rank])
+        def waits(number: int, actor: int = actor) -> bool:
+            return _waits(model, states[number], actor)
 
         def useless(edge: int, actor: int = actor) -> bool:
-            return not (graph.actors[edge] == actor and graph.progress[edge] >= enough)
+            return not (graph.actors[edge] == actor and graph.progress[edge] >= _ENOUGH[name])
 
         for component in _components(graph, len(states), waits, useless):
             members = set(component)
@@ -113,34 +135,32 @@ def cycle_at_end(run: Simulation) -> Cycle | None:
     cycle = taken[start:]
     if not cycle:
         return None
-    everybody = set(range(len(model.programs)))
-    absent = everybody - {transition.choice[0] for transition in cycle}
-    fair = not any(map(_raises, cycle)) and not any(any(model.transitions_of(states[-1], actor)) for actor in absent)
+    stepping = {_process(model, transition) for transition in cycle}
+    absent = set(model.processes) - stepping
+    fair = not any(map(_raises, cycle)) and not any(model.can_step(states[-1], process) for process in absent)
     broken = tuple(
         name
-        for name, enough in ((PROGRESS, SOMETHING), (STARVED, THE_OLDEST))
-        if fair and any(_gets_nothing(model, states[start:], cycle, actor, name, enough) for actor in everybody - absent)
+        for name in (PROGRESS, STARVED)
+        if fair
+        and any(_gets_nothing(model, states[start:], cycle, actor, name) for actor in stepping & {*concerned(model, name)})
     )
     return Cycle(start + 1, broken)
 
 
-def _gets_nothing(
-    model: Model, states: Sequence[State], cycle: Sequence[Transition], actor: int, name: str, enough: int
-) -> bool:
+def _gets_nothing(model: Model, states: Sequence[State], cycle: Sequence[Transition], actor: int, name: str) -> bool:
     """Whether going round this cycle starves that actor."""
-    rank = actor - model.setup.writers
-    if (rank < 0 and name == STARVED) or (rank >= 0 and not all(state.owed[rank] for state in states)):
+    if not all(_waits(model, state, actor) for state in states):
         return False
-    return not any(transition.choice[0] == actor and transition.progress >= enough for transition in cycle)
+    return not any(_process(model, step) == actor and step.progress >= _ENOUGH[name] for step in cycle)
 
 
 def _fair(graph: Graph, states: Sequence[State], component: list[int], inside: list[int], starved: int) -> bool:
-    """Whether every actor takes a step inside, or has none to take somewhere inside. The starved one must have one."""
+    """Whether every process takes a step inside, or has none to take somewhere inside. The starved one must have one."""
     stepping = {graph.actors[edge] for edge in inside}
     if starved not in stepping:
         return False
-    absent = set(range(len(graph.model.programs))) - stepping
-    return all(any(not any(graph.model.transitions_of(states[node], actor)) for node in component) for actor in absent)
+    absent = set(graph.model.processes) - stepping
+    return all(any(not graph.model.can_step(states[node], process) for node in component) for process in absent)
 
 
 def _components(graph: Graph, count: int, allowed: Callable[[int], bool], usable: Callable[[int], bool]) -> Iterator[list[int]]:

@@ -1,7 +1,8 @@
 """What correct delivery means, without a look at the tables: for each reader, the messages that it is still owed.
 
-The oracle knows no flags and no blocks' cases. It hears three things: a message was accepted (its writer's caller has filled
-a block and gone), a reader's caller has read some words, a reader is done with a block, a word was written over. Rules: pure
+The oracle knows no flags and no blocks' cases. It hears of five things: a message was accepted (its writer's caller has filled
+a block and gone), a reader's caller has read some words, a reader is done with a block, a word was written over, and a writer
+was killed with a message that it had not published. Rules: pure
 functions on immutable values; this module imports nothing of the tables, because checking a thing against itself shows
 nothing; a message that is lost is no longer owed, so that a run can be judged beyond its first fault. Limits: it judges
 what happened; it cannot say that something never happens (that is progress, which the checker decides on a whole graph).
@@ -59,3 +60,8 @@ def overwritten(owed: Owed, word: int) -> tuple[Owed, str | None]:
     """A payload word of another message was written over ``word``; ``overwritten`` if a reader was owed that message."""
     left = tuple(tuple(message for message in queue if message != word) for queue in owed)
     return (owed, None) if left == owed else (left, "overwritten")
+
+
+def withdrawn(owed: Owed, message: int) -> Owed:
+    """The writer of ``message`` is gone before anybody could see it: nobody is owed it any more."""
+    return tuple(tuple(other for other in queue if other != message) for queue in owed)

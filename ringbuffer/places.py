@@ -1,0 +1,74 @@
+"""What each row touches: the rows of an actor with the locations of their accesses looked up, block by block.
+
+Rules: computed once per model from the tables; nothing here depends on a state. Limits: it names locations by
+:class:`~ringbuffer.memory.base.Shape`, so it speaks of simulated rings only.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from ringbuffer.memory.base import Footprint, Shape
+from ringbuffer.protocol import Access, Branch, Flag, Instruction, Kind, Outcome, Program, Row
+from ringbuffer.protocol import oracle as judge
+from ringbuffer.state import Actor
+
+
+class Place(NamedTuple):
+    """A row of one actor, with what its steps ask of it looked up."""
+
+    row: Row
+    access: Access
+    kind: Kind
+    several: bool
+    is_payload: bool
+    branches: dict[Outcome, Branch]
+    locations: tuple[tuple[int, ...], ...]
+    """Block by block, the flags that it touches: one, or one for each rank."""
+    starts: tuple[Actor, ...]
+    """Block by block, an actor that has come to this row."""
+
+
+def places_of(shape: Shape, actor: int, program: Program) -> tuple[Place, ...]:
+    """The rows of an actor, by program counter."""
+    return tuple(_place(shape, actor, instruction) for instruction in program.instructions)
+
+
+def _place(shape: Shape, actor: int, instruction: Instruction) -> Place:
+    row, blocks = instruction.row, range(shape.blocks)
+    locations = tuple(_locations(shape, actor, row.access.flag, block) for block in blocks)
+    several = row.access.flag is not None and row.access.flag.is_several
+    todo = (1 << len(locations[0])) - 1 if several else 0
+    starts = tuple(Actor(instruction.pc, block, todo, 0, 0, judge.NO_MESSAGE) for block in blocks)
+    return Place(row, row.access, row.access.kind, several, row.is_payload, dict(instruction.branches), locations, starts)
+
+
+def _locations(shape: Shape, actor: int, flag: Flag | None, block: int) -> tuple[int, ...]:
+    """The locations that stand for a flag in one block, for that actor."""
+    rank = shape.ranks[actor]
+    match flag:
+        case Flag.WRITTEN:
+            return (shape.flag(block, 0),)
+        case Flag.OWN:
+            return (shape.flag(block, 1 + rank),)
+        case Flag.NEIGHBOUR:
+            return (shape.flag(block, 1 + (rank + 1) % shape.readers),)
+        case Flag.EACH | Flag.BUT_LAST:
+            count = shape.readers - (flag is Flag.BUT_LAST)
+            return tuple(shape.flag(block, 1 + other) for other in range(count))
+        case Flag.LOCK:
+            return (shape.lock(actor),)
+    return ()
+
+
+def footprint(places: tuple[Place, ...]) -> Footprint:
+    """What an actor with these rows can do at all."""
+    loads: set[int] = set()
+    stores: set[int] = set()
+    for place in places:
+        found = {location for block in place.locations for location in block}
+        loads |= found if place.kind in (Kind.LOAD, Kind.EXCHANGE) else set()
+        stores |= found if place.kind in (Kind.STORE, Kind.EXCHANGE) else set()
+    fences = frozenset(place.access.ordering for place in places if place.kind is Kind.FENCE)
+    kinds = {place.kind for place in places}
+    return Footprint(frozenset(loads), frozenset(stores), fences, Kind.READ in kinds, Kind.FILL in kinds)
