@@ -17,16 +17,19 @@ from pathlib import Path
 from typing import Any, Final
 
 from ringbuffer import specification
-from ringbuffer.checker.claims import CLAIMS, Scope, Verdict, check_claims
+from ringbuffer.checker import replay
+from ringbuffer.checker.claims import CLAIMS, Scope, Verdict, check_claims, claims_for
 from ringbuffer.checker.explore import HOLDS, REFUTED, STATES_MAX, UNKNOWN
-from ringbuffer.checker.progress import cycle_at_end
+from ringbuffer.checker.reduce import REDUCTIONS, select_reductions
 from ringbuffer.errors import GeometryError, MissingExtraError, RingBufferError, TokenError, VariantError
 from ringbuffer.memory.layout import BLOCKS_MAX
-from ringbuffer.memory.simulated import MEMORIES
+from ringbuffer.memory.simulated import MEMORIES, check_memory
 from ringbuffer.protocol import Variant
-from ringbuffer.protocol.properties import ALL, LIVENESS, SAFETY, select
-from ringbuffer.protocol.variant import POLICIES
-from ringbuffer.simulator import Setup, Simulation
+from ringbuffer.protocol.properties import ALL, select
+from ringbuffer.protocol.variant import FLAGS, POLICIES
+from ringbuffer.state import Setup
+from ringbuffer.trace.itf import TraceFileError, dumps, to_itf
+from ringbuffer.trace.page import page
 from ringbuffer.trace.text import render
 from ringbuffer.version import __version__
 
@@ -39,8 +42,9 @@ DEMO_MESSAGES_MAX: Final = 100_000_000
 
 _USAGE_ERRORS: Final = (GeometryError, MissingExtraError, TokenError, VariantError)
 
-QUESTION_CLAIMS: Final = ("safety-sc", "progress-sc")
-"""What ``check`` tries when it is asked about an edited protocol or a ring of another size."""
+QUESTION_MEMORY: Final = "sc"
+"""The memory on which ``check`` explores an edited protocol or a ring of another size, unless it is told."""
+ALL_MEMORIES: Final = "all"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -81,6 +85,15 @@ def _add_edits(parser: argparse.ArgumentParser) -> None:
         ("--swap", "ROW,ROW", "exchange two rows of one side"),
         ("--move", "ROW,BEFORE", "move a row to directly before another"),
         ("--weaken", "ROW", "make an ordered access relaxed"),
+        ("--order", "ROW,ORDERING", "make an access relaxed, acquire (a load) or release (a store)"),
+        ("--redirect", "ROW,OUTCOME,THEN", "let 0, 1, done or aborted lead to next, found, otherwise, wait or restart"),
+        ("--flip", "ROW", "turn a load's test round, or store the other value"),
+        ("--retarget", "ROW,FLAG", f"touch another flag: {', '.join(FLAGS)}"),
+        ("--advance", "SIDE,N", "let the writer or the reader go on by N blocks after use (1 is right)"),
+        ("--fence-before", "ROW,ORDERING", "a fence before a row: acquire, release, acq-rel or seq-cst"),
+        ("--fence-after", "ROW,ORDERING", "the same, behind a row"),
+        ("--lock-before", "ROW", "take and let go a lock of one's own process before a row"),
+        ("--lock-after", "ROW", "the same, behind a row"),
         ("--policy", "|".join(POLICIES), "how the sides move through the ring; the original scans"),
         ("--initial-read-flag", "0|1", "the value of every read flag in a new segment"),
         ("--missing-readers", "COUNT", "how many read flags may be 0 when W2 takes a block for free"),
@@ -113,7 +126,13 @@ def _add_check(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--blocks", type=int, metavar="K", help="explore rings with K blocks")
     parser.add_argument("--messages", type=int, metavar="M", help="how many messages a run writes (default: unbounded)")
     parser.add_argument("--writers", type=int, default=1, metavar="N", help="more than 1 is a fault (default: 1)")
-    parser.add_argument("--memory", default="sc", metavar="|".join(MEMORIES), help="the simulated memory (default: sc)")
+    parser.add_argument("--twins", type=int, default=0, metavar="N", help="further processes of rank 0: a fault (default: 0)")
+    parser.add_argument("--killed", default="", metavar="reader|writer", help="let one be killed, at any row")
+    memories = "|".join((*MEMORIES, ALL_MEMORIES))
+    parser.add_argument("--memory", metavar=memories, help="the simulated memory of a question (default: sc)")
+    parser.add_argument("--full", action="store_true", help="larger rings, all mutations, all memories: minutes, not seconds")
+    reductions = f"which reductions to make use of: none, or some of {','.join(REDUCTIONS)} (default: all)"
+    parser.add_argument("--reductions", default=",".join(REDUCTIONS), metavar="LIST", help=reductions)
     parser.add_argument("--property", action="append", metavar="NAME", help=f"judge only this one of {', '.join(ALL)}")
     parser.add_argument(
         "--claim", action="append", metavar="ID", help=f"try only this one of {', '.join(c.id for c in CLAIMS)}"
@@ -131,19 +150,42 @@ def _scope(options: argparse.Namespace) -> Scope:
     if options.readers is not None or options.blocks is not None:
         readers, blocks = (2 if number is None else number for number in (options.readers, options.blocks))
         size = (readers, blocks)
+    reductions = () if options.reductions == "none" else tuple(options.reductions.split(","))
     scope = Scope(
         variant=Variant.parse(*options.edits),
         size=size,
         messages=options.messages,
         writers=options.writers,
+        twins=options.twins,
+        killed=options.killed,
         max_states=options.max_states,
-        memory=options.memory,
         properties=select(tuple(options.property or ALL)),
+        reductions=select_reductions(reductions),
+        full=options.full,
         arguments=_as_typed(options),
     )
-    for readers, blocks in scope.sizes:  # a setup checks itself, here before anything is run
-        Setup(scope.variant, readers, blocks, 2, scope.writers, scope.messages, True, scope.memory)
+    for memory in _memories(options):
+        for readers, blocks in scope.sizes(memory):  # a setup checks itself, here before anything is run
+            Setup(
+                scope.variant,
+                readers,
+                blocks,
+                writers=scope.writers,
+                messages=scope.messages,
+                memory=memory,
+                twins=scope.twins,
+                killed=scope.killed,
+            )
     return scope
+
+
+def _memories(options: argparse.Namespace) -> tuple[str, ...]:
+    """The memories that a question is about. Raises :class:`VariantError` for an unknown one."""
+    if options.memory == ALL_MEMORIES:
+        return tuple(MEMORIES)
+    memory = options.memory or QUESTION_MEMORY
+    check_memory(memory)
+    return (memory,)
 
 
 def _as_typed(options: argparse.Namespace) -> str:
@@ -156,12 +198,15 @@ def _as_typed(options: argparse.Namespace) -> str:
             ("blocks", None),
             ("messages", None),
             ("writers", 1),
-            ("memory", "sc"),
+            ("twins", 0),
+            ("killed", ""),
             ("max_states", STATES_MAX),
+            ("reductions", ",".join(REDUCTIONS)),
         )
         if getattr(options, name) != usual
     ]
     words += [f"--property {name}" for name in options.property or []]
+    words += ["--full"] if options.full else []
     return " ".join(words)
 
 
@@ -172,7 +217,7 @@ def _check(options: argparse.Namespace) -> int:
     if unknown:
         print(f"ringbuffer check: unknown claim {unknown[0]!r}; the claims are {', '.join(known)}", file=sys.stderr)
         return EXIT_USAGE
-    ids = tuple(options.claim or (_question_claims(scope) if scope.arguments else known))
+    ids = tuple(options.claim or (_question_claims(scope, options) if _is_question(options, scope) else known))
     if options.json:
         verdicts = list(check_claims(scope, ids, lambda *_: None))
         print(json.dumps({"claims": [verdict.as_json() for verdict in verdicts], "verdict": _overall(verdicts)}, indent=2))
@@ -183,10 +228,19 @@ def _check(options: argparse.Namespace) -> int:
     return _EXIT_OF[_overall(verdicts)]
 
 
-def _question_claims(scope: Scope) -> tuple[str, ...]:
-    """The claims that judge at least one of the properties asked about."""
-    judged = {"safety-sc": SAFETY, "progress-sc": LIVENESS}
-    return tuple(name for name in QUESTION_CLAIMS if set(judged[name]) & set(scope.properties))
+def _is_question(options: argparse.Namespace, scope: Scope) -> bool:
+    """Whether anything was asked but how thoroughly to look."""
+    return options.memory is not None or scope.arguments not in ("", "--full")
+
+
+def _question_claims(scope: Scope, options: argparse.Namespace) -> tuple[str, ...]:
+    """The claims that judge at least one of the properties asked about, on the memories asked about."""
+    claims = claims_for(_memories(options), scope.properties)
+    if not claims:
+        raise VariantError(
+            f"{', '.join(scope.properties)} cannot be judged under the memory {options.memory or QUESTION_MEMORY}"
+        )
+    return claims
 
 
 def _overall(verdicts: Sequence[Verdict]) -> str:
@@ -223,29 +277,36 @@ def _demo(options: argparse.Namespace) -> int:
 
 def _add_replay(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=_replay)
-    parser.description = "Run again what a token names, step by step. Exit status 1 if the run breaks a property."
-    parser.add_argument("token", metavar="TOKEN", help="a token, or a file that holds one, or - for standard input")
+    parser.description = (
+        "Run again what a token or a recorded run names, step by step. A recorded run is compared with the tables, and"
+        " refused if they have no such step. Exit status 1 if the run breaks a property."
+    )
+    source = "a token, a file that holds one, a run in ITF JSON, or - for standard input"
+    parser.add_argument("source", metavar="TOKEN|FILE", help=source)
+    parser.add_argument("--html", metavar="OUT", help="write the run as a page to look at (- for standard output)")
+    parser.add_argument("--itf", metavar="OUT", help="write the run in ITF JSON, for tools for TLA+ (- for standard output)")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def _replay(options: argparse.Namespace) -> int:
-    text = options.token
-    if text == "-":
-        text = sys.stdin.read()
-    elif Path(text).is_file():
-        text = Path(text).read_text(encoding="utf-8")
-    simulation = Simulation.replay(text)
-    setup, cycle = simulation.setup, cycle_at_end(simulation)
-    broken = sorted({name for step in simulation.steps for name in step.broken}.union(cycle.broken if cycle else ()))
+    outputs = [name for name in (options.html, options.itf) if name is not None]
+    if outputs.count("-") + options.json > 1:
+        raise TraceFileError("only one of --html -, --itf - and --json can have standard output")
+    simulation = replay.load(options.source)
+    run = replay.shown(simulation)
+    if options.html is not None:
+        replay.save(options.html, page(run))
+    if options.itf is not None:
+        replay.save(options.itf, dumps(to_itf(replay.recording(simulation))))
     if options.json:
-        found = {"variant": str(setup.variant), "broken": broken, "cycle_start": cycle.start if cycle else None}
-        steps = [step.as_json() for step in simulation.steps]
-        print(json.dumps({**found, "token": simulation.token(), "steps": steps}, indent=2))
-    else:
-        print(f"{setup.variant}: {setup.readers} readers × {setup.blocks} blocks, memory {setup.memory}")
-        print(render(simulation.steps, cycle_start=cycle.start if cycle and cycle.broken else None))
-        print(f"broken: {', '.join(broken) or 'nothing'}")
-    return EXIT_REFUTED if broken else EXIT_HOLDS
+        found = {"variant": run.variant, "broken": list(run.broken), "cycle_start": run.cycle_start, "starved": run.starved}
+        print(json.dumps({**found, "token": run.token, "steps": [step.as_json() for step in run.steps]}, indent=2))
+    elif "-" not in outputs:
+        print(f"{run.variant}: {run.readers} readers × {run.blocks} blocks, memory {run.memory}")
+        print(render(run.steps, cycle_start=run.cycle_start))
+        print(f"broken: {', '.join(run.broken) or 'nothing'}")
+        print("".join(f"written: {name}\n" for name in outputs), end="")
+    return EXIT_REFUTED if run.broken else EXIT_HOLDS
 
 
 def _add_spec(parser: argparse.ArgumentParser) -> None:

@@ -188,6 +188,8 @@ class _Printer:
                 return f"read_of[index]{part}.tobytes().count(0) <= {allowed}"
             return f"read_of[index]{part} == ones{part}"
         yield f"{pad}todo, zeros = set(range({self._count(access.flag)})), 0"
+        if not self._count(access.flag):
+            yield f"{pad}yield {instruction.pc}, index, ()"
         yield f"{pad}while todo and zeros <= {access.missing_allowed}:"
         yield f"{pad}    rank = yield {instruction.pc}, index, tuple(sorted(todo))"
         yield f"{pad}    todo.remove(rank)"
@@ -207,6 +209,8 @@ class _Printer:
             yield f"{pad}read_of[index]{part} = {'ones' if access.value else 'zeros'}{flags}  # {instruction.row.id}"
         else:
             yield f"{pad}todo = set(range({self._count(access.flag)}))"
+            if not self._count(access.flag):
+                yield f"{pad}yield {instruction.pc}, index, ()"
             yield f"{pad}while todo:"
             yield f"{pad}    rank = yield {instruction.pc}, index, tuple(sorted(todo))"
             yield f"{pad}    todo.remove(rank)"

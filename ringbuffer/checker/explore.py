@@ -120,6 +120,7 @@ def explore(
     writers: int = 1,
     twins: int = 0,
     killed: str = "",
+    rank: int | None = None,
     words: int | None = None,
     aborts: bool = True,
     reductions: tuple[str, ...] = REDUCTIONS,
@@ -132,7 +133,8 @@ def explore(
     ``"tso"``, ``"ra"`` or ``"ra-relaxed"``. ``properties``: by default all that this memory can judge (liveness under ``"sc"``
     and ``"tso"``, races under ``"ra"``, where they are always judged, because nothing behind a race means anything).
     ``writers``: more than one is a fault that the protocol does not allow for, and so are ``twins``, more processes of rank 0.
-    ``killed``: ``"reader"`` or ``"writer"``, of which one may be killed at any row. ``words``: of a payload; by default two, or
+    ``killed``: ``"reader"`` or ``"writer"``, of which one may be killed at any row. ``rank``: judge only what that reader gets and whether
+    it gets on, not what others break. ``words``: of a payload; by default two, or
     one where merging them keeps the answer. ``aborts``: whether callers may raise while they fill or read. ``reductions``:
     which to make use of, where they keep the answer. ``max_states``: give up beyond it, with the status ``unknown``.
     ``on_advance`` is called now and then with how far it is. Raises :class:`GeometryError` and :class:`VariantError` for a
@@ -143,10 +145,12 @@ def explore(
     count = WORDS if words is None else words
     setup = Setup(variant, readers, blocks, count, writers, messages, aborts, memory, twins, killed)
     judged = judged_properties(properties, memory)
-    used = applicable(select_reductions(reductions), setup, judged, words)
+    if rank is not None and not 0 <= rank < readers:
+        raise GeometryError(f"rank is {rank}, and with {readers} readers it lies between 0 and {readers - 1}")
+    used = applicable(select_reductions(reductions), setup, judged, words, rank)
     if PAYLOAD in used:
         setup = replace(setup, words=1)
-    return _Search(setup, judged, used, max_states, on_advance).run()
+    return _Search(setup, judged, used, rank, max_states, on_advance).run()
 
 
 def judged_properties(names: Sequence[str] | None, memory: str) -> tuple[str, ...]:
@@ -170,10 +174,11 @@ class _Search:
         setup: Setup,
         properties: tuple[str, ...],
         reductions: tuple[str, ...],
+        rank: int | None,
         max_states: int,
         on_advance: Callable[[Advance], None] | None,
     ) -> None:
-        self.setup, self.properties = setup, properties
+        self.setup, self.properties, self.rank = setup, properties, rank
         self.max_states, self.on_advance = max_states, on_advance
         self.safety = frozenset(properties).difference(LIVENESS)
         self.model = Model(setup, settling=SETTLED in reductions)
@@ -196,7 +201,7 @@ class _Search:
                 self.on_advance(Advance(len(self.states), number, self.depths[number], self._seconds()))
             for transition in self.reducer.steps(state):
                 self.transitions += 1
-                if transition.broken:
+                if transition.broken and (self.rank is None or self.model.rank_of(transition.choice[0]) == self.rank):
                     broken = self.safety.intersection(transition.broken)
                     if broken:
                         name = next(name for name in transition.broken if name in broken)
@@ -208,7 +213,7 @@ class _Search:
                 return self._result(UNKNOWN, None, (), None, None, complete=False)
         if self.graph is not None:
             for name in self.liveness:
-                lasso = find_lasso(self.graph, self.states, name)
+                lasso = find_lasso(self.graph, self.states, name, self.rank)
                 if lasso is not None:
                     run, cycle_start = self._once_around(lasso, name)
                     return self._refuted(name, run, cycle_start, self.model.actor_name(lasso.actor))

@@ -166,6 +166,7 @@ class Lockstep:
     def _compare(self) -> None:
         """Raise :class:`Disagreement` unless both sides are in the same state."""
         state, model = self.simulation.state, self.simulation.model
+        ring = self.simulation.ring(state)
         for number, (real, simulated) in enumerate(zip(self.actors, state.actors, strict=True)):
             if (real.pc, real.block) != (simulated.pc, simulated.block):
                 raise Disagreement(
@@ -179,9 +180,10 @@ class Lockstep:
             payload = tuple(
                 _WORD.unpack_from(self.frames[block], FRAME_BYTES + word * _WORD.size)[0] for word in range(self.setup.words)
             )
-            expected = model.memory.entry(state.memory, block), model.memory.payload(state.memory, block)
-            if (flags, payload) != expected:
-                raise Disagreement(f"block {block} is {flags, payload} in real, {expected} in the model", self.simulation)
+            if (flags, payload) != ring[block]:
+                raise Disagreement(
+                    f"block {block} is {flags, payload} in real, {tuple(ring[block])} in the model", self.simulation
+                )
 
 
 def machine(variant: Variant = PROTOCOL, *, writers: int = 1) -> type[RuleBasedStateMachine]:

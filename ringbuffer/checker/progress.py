@@ -30,9 +30,12 @@ _ENOUGH: Final = {PROGRESS: SOMETHING, STARVED: THE_OLDEST}
 _ABORTS = frozenset(("fill-aborted", "read-aborted"))
 
 
-def concerned(model: Model, name: str) -> list[int]:
-    """The actors whom that property promises something: writers too, or readers only."""
-    return [actor for actor in range(len(model.programs)) if name == PROGRESS or model.rank_of(actor) != NOBODY]
+def concerned(model: Model, name: str, rank: int | None = None) -> list[int]:
+    """The actors whom that property promises something: writers too, or readers only, or only those of one rank."""
+    ranks = [(actor, model.rank_of(actor)) for actor in range(len(model.programs))]
+    if rank is not None:
+        return [actor for actor, own in ranks if own == rank]
+    return [actor for actor, own in ranks if name == PROGRESS or own != NOBODY]
 
 
 def _waits(model: Model, state: State, actor: int) -> bool:
@@ -91,10 +94,10 @@ class Graph:
         return range(self.starts[source], end)
 
 
-def find_lasso(graph: Graph, states: Sequence[State], name: str) -> Lasso | None:
+def find_lasso(graph: Graph, states: Sequence[State], name: str, rank: int | None = None) -> Lasso | None:
     """A fair cycle that breaks the property ``name``, or ``None``: writers are looked at first, then the readers in order."""
     model = graph.model
-    for actor in concerned(model, name):
+    for actor in concerned(model, name, rank):
 
         def waits(number: int, actor: int = actor) -> bool:
             return _waits(model, states[number], actor)

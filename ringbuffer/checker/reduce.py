@@ -55,13 +55,19 @@ def select_reductions(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(name for name in REDUCTIONS if name in names)
 
 
-def applicable(names: tuple[str, ...], setup: Setup, properties: tuple[str, ...], words: int | None) -> tuple[str, ...]:
-    """Those of ``names`` that keep the answer to this question. ``words``: of a payload, where the caller has named them."""
+def applicable(
+    names: tuple[str, ...], setup: Setup, properties: tuple[str, ...], words: int | None = None, rank: int | None = None
+) -> tuple[str, ...]:
+    """Those of ``names`` that keep the answer to this question.
+
+    ``words``: of a payload, where the caller has named them. ``rank``: the one reader whose properties are judged, if any.
+    """
     alive = any(name in LIVENESS for name in properties)
-    guarded = "race" in properties or ("exclusion" in properties and setup.memory in ("sc", "tso"))
+    judged = "race" in properties or ("exclusion" in properties and setup.memory in ("sc", "tso"))
+    guarded = judged and rank is None
     sound = {
         ROTATION: True,
-        SYMMETRY: not alive and not _tells_readers_apart(setup.variant),
+        SYMMETRY: not alive and rank is None and not _tells_readers_apart(setup.variant),
         PAYLOAD: guarded and words is None,
         SETTLED: setup.words == 1 or (guarded and words is None and PAYLOAD in names) or {"torn", "stale"} <= set(properties),
         LOCAL: not alive and not setup.killed,

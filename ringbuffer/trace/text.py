@@ -24,7 +24,8 @@ def step_line(step: Step) -> str:
     held = " ".join(map(message_name, step.payload))
     after = f"{_flags(step.flags)} case {int(step.case)} [{held}]"
     line = f"{step.number:>4}  {step.actor:<9} {step.row:<3} {step.block:>5}  {step.access:<18} {after:<24}"
-    return f"{line} {step.note}".rstrip()
+    old = f"an old value, {f'of step {step.reads_from}' if step.reads_from else 'the initial one'}" if step.stale else ""
+    return f"{line} {'; '.join(filter(None, (old, step.note)))}".rstrip()
 
 
 def render(steps: Iterable[Step], *, cycle_start: int | None = None) -> str:

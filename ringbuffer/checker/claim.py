@@ -1,0 +1,129 @@
+"""What a claim is, what a user asks about, and what comes of it.
+
+Rules: nothing is asserted without its method; a sample is called a sample, and what was measured is called measured. Limits:
+``explored`` speaks of the sizes in ``bound`` only.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from ringbuffer.checker.explore import STATES_MAX
+from ringbuffer.checker.reduce import REDUCTIONS
+from ringbuffer.protocol import PROTOCOL, Variant
+from ringbuffer.protocol.properties import ALL
+
+EXPLORED, SAMPLED, MEASURED = "explored", "sampled", "measured"
+
+Sizes = tuple[tuple[int, int], ...]
+"""Readers and blocks of rings."""
+
+_SMALL: Final[Sizes] = ((1, 1), (1, 2), (2, 1), (2, 2))
+SIZES: Final[Mapping[str, Sizes]] = {
+    "sc": (*_SMALL, (1, 3), (2, 3), (3, 1), (3, 2), (3, 3)),
+    "tso": _SMALL,
+    "ra": _SMALL,
+    "ra-relaxed": _SMALL,
+}
+"""The rings that ``ringbuffer check`` explores on each memory."""
+FULL_SIZES: Final[Mapping[str, Sizes]] = {
+    "sc": (*SIZES["sc"], (2, 4), (4, 2), (3, 4), (4, 3), (4, 4)),
+    "tso": (*_SMALL, (1, 3), (3, 1), (3, 2)),
+    "ra": (*_SMALL, (1, 3), (3, 1), (2, 3)),
+    "ra-relaxed": (*_SMALL, (1, 3), (3, 1), (2, 3)),
+}
+"""Those that ``ringbuffer check --full`` explores."""
+LIVENESS_SIZES: Final[Mapping[str, Sizes]] = {"sc": (*_SMALL, (1, 3), (2, 3), (3, 1), (3, 2)), "tso": ((1, 1), (1, 2), (2, 1))}
+LIVENESS_FULL_SIZES: Final[Mapping[str, Sizes]] = {"sc": (*LIVENESS_SIZES["sc"], (3, 3)), "tso": _SMALL}
+"""Those on which liveness is judged, for which readers cannot change places."""
+QUESTION_SIZES: Final = _SMALL
+"""Those that are explored for an edited protocol: a broken one reaches far more states."""
+
+OnAdvance = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What a user asked about: a variant, with which faults, and the ring's size where it is not the default."""
+
+    variant: Variant = PROTOCOL
+    size: tuple[int, int] | None = None
+    """Readers and blocks, where the user named a size."""
+    messages: int | None = None
+    writers: int = 1
+    twins: int = 0
+    killed: str = ""
+    max_states: int = STATES_MAX
+    properties: tuple[str, ...] = ALL
+    reductions: tuple[str, ...] = REDUCTIONS
+    full: bool = False
+    arguments: str = ""
+    """The variant and size options as typed, for the command of each claim."""
+
+    def sizes(self, memory: str, *, liveness: bool = False) -> Sizes:
+        """The rings to explore on that memory: the one that was named, or the default ones for this question."""
+        if self.size is not None:
+            return (self.size,)
+        if liveness:
+            usual = (LIVENESS_FULL_SIZES if self.full else LIVENESS_SIZES)[memory]
+        else:
+            usual = (FULL_SIZES if self.full else SIZES)[memory]
+        is_question = self.variant.edits or self.writers != 1 or self.twins or self.killed
+        return tuple(size for size in usual if size in QUESTION_SIZES) if is_question else usual
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One row of the table of claims."""
+
+    id: str
+    statement: str
+    method: str
+    status: str
+    bound: str
+    states: int | None
+    seconds: float
+    command: str
+    counterexample: str | None = None
+    token: str | None = None
+    note: str = ""
+
+    def as_json(self) -> dict[str, object]:
+        """The row as plain JSON values; ``counterexample``, ``token`` and ``note`` only where there is one."""
+        row: dict[str, object] = {
+            "id": self.id,
+            "statement": self.statement,
+            "method": self.method,
+            "status": self.status,
+            "bound": self.bound,
+            "states": self.states,
+            "seconds": round(self.seconds, 3),
+            "command": self.command,
+        }
+        optional = {"counterexample": self.counterexample, "token": self.token, "note": self.note or None}
+        return row | {key: value for key, value in optional.items() if value is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A claim: its id, its statement, its method, and how it is tried.
+
+    ``memory``: the simulated memory that it speaks of, or empty. ``answers``: names of properties about which a question on that
+    memory is answered by this claim; empty for a claim about the project as it is.
+    """
+
+    id: str
+    statement: str
+    method: str
+    check: Callable[[Claim, Scope, OnAdvance], Verdict]
+    memory: str = ""
+    answers: tuple[str, ...] = ()
+
+    def verdict(self, status: str, scope: Scope, started: float, **more: Any) -> Verdict:
+        """A row of the table for this claim."""
+        command = " ".join(filter(None, ("ringbuffer check --claim", self.id, scope.arguments)))
+        seconds = time.perf_counter() - started
+        return Verdict(self.id, self.statement, self.method, status, seconds=seconds, command=command, **more)
