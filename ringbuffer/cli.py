@@ -21,14 +21,14 @@ from ringbuffer.checker import replay
 from ringbuffer.checker.claims import CLAIMS, Scope, Verdict, check_claims, claims_for
 from ringbuffer.checker.explore import HOLDS, REFUTED, STATES_MAX, UNKNOWN
 from ringbuffer.checker.reduce import REDUCTIONS, select_reductions
-from ringbuffer.errors import GeometryError, MissingExtraError, RingBufferError, TokenError, VariantError
+from ringbuffer.errors import GeometryError, MissingExtraError, RingBufferError, TokenError, TraceFileError, VariantError
 from ringbuffer.memory.layout import BLOCKS_MAX
 from ringbuffer.memory.simulated import MEMORIES, check_memory
 from ringbuffer.protocol import Variant
 from ringbuffer.protocol.properties import ALL, select
 from ringbuffer.protocol.variant import FLAGS, POLICIES
 from ringbuffer.state import Setup
-from ringbuffer.trace.itf import TraceFileError, dumps, to_itf
+from ringbuffer.trace.itf import dumps, to_itf
 from ringbuffer.trace.page import page
 from ringbuffer.trace.text import render
 from ringbuffer.version import __version__

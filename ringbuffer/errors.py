@@ -170,3 +170,7 @@ class MissingExtraError(RingBufferError, ImportError):
     def __init__(self, feature: str, extra: str) -> None:
         super().__init__(f"{feature} needs the extra {extra!r}: pip install 'shm-ringbuffer-reference[{extra}]'")
         self.extra = extra
+
+
+class TraceFileError(TokenError):
+    """A file of a run cannot be read or written, is not one, or tells of a step that the tables do not have."""

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Final
 
-from ringbuffer.checker.progress import Graph, Lasso, cycle_at_end, find_lasso
+from ringbuffer.checker.progress import LIVE_MEMORIES, Graph, Lasso, cycle_at_end, find_lasso
 from ringbuffer.checker.realize import Wanted, realize
 from ringbuffer.checker.reduce import PAYLOAD, REDUCTIONS, SETTLED, WORDS, Reducer, applicable, select_reductions
 from ringbuffer.errors import GeometryError, VariantError
@@ -133,8 +133,8 @@ def explore(
     ``"tso"``, ``"ra"`` or ``"ra-relaxed"``. ``properties``: by default all that this memory can judge (liveness under ``"sc"``
     and ``"tso"``, races under ``"ra"``, where they are always judged, because nothing behind a race means anything).
     ``writers``: more than one is a fault that the protocol does not allow for, and so are ``twins``, more processes of rank 0.
-    ``killed``: ``"reader"`` or ``"writer"``, of which one may be killed at any row. ``rank``: judge only what that reader gets and whether
-    it gets on, not what others break. ``words``: of a payload; by default two, or
+    ``killed``: ``"reader"`` or ``"writer"``, of which one may be killed at any row. ``rank``: judge only what that reader gets
+    and whether it gets on, not what others break. ``words``: of a payload; by default two, or
     one where merging them keeps the answer. ``aborts``: whether callers may raise while they fill or read. ``reductions``:
     which to make use of, where they keep the answer. ``max_states``: give up beyond it, with the status ``unknown``.
     ``on_advance`` is called now and then with how far it is. Raises :class:`GeometryError` and :class:`VariantError` for a
@@ -159,7 +159,7 @@ def judged_properties(names: Sequence[str] | None, memory: str) -> tuple[str, ..
     Liveness is judged under ``sc`` and ``tso``, races under ``ra`` (always). Raises :class:`VariantError` if none is left.
     """
     chosen = select(ALL if names is None else tuple(names))
-    possible = ALL if memory in ("sc", "tso") else SAFETY
+    possible = ALL if memory in LIVE_MEMORIES else SAFETY
     judged = tuple(name for name in chosen if name in possible and (name != RACE or memory == "ra"))
     if not judged:
         raise VariantError(f"{', '.join(chosen)} cannot be judged under the memory {memory!r}")

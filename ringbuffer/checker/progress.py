@@ -25,6 +25,8 @@ from ringbuffer.simulator import Simulation
 from ringbuffer.state import ABORT, FLUSH, SOMETHING, THE_OLDEST, Choice, State, Transition
 
 PROGRESS, STARVED = "progress", "starved"
+LIVE_MEMORIES: Final = ("sc", "tso")
+"""The memories under which liveness is judged."""
 _ENOUGH: Final = {PROGRESS: SOMETHING, STARVED: THE_OLDEST}
 """For each liveness property, what an actor must get done again and again."""
 _ABORTS = frozenset(("fill-aborted", "read-aborted"))
@@ -119,16 +121,21 @@ def find_lasso(graph: Graph, states: Sequence[State], name: str, rank: int | Non
 class Cycle:
     """How a run ends: with the steps from number ``start`` on it comes back to where it was, but for the messages' names.
 
-    ``broken``: the liveness properties that repeating these steps for ever would break.
+    ``broken``: the liveness properties that repeating these steps for ever would break. ``starved``: the name of the first
+    actor that would get nothing done (for ``starved``: not what it should), if any.
     """
 
     start: int
     broken: tuple[str, ...]
+    starved: str | None = None
 
 
 def cycle_at_end(run: Simulation) -> Cycle | None:
-    """Whether a run ends where it was before, and what repeating that would break. ``None`` if it ends anywhere else."""
-    model = Model(run.setup)
+    """Whether a run ends where it was before, and what repeating that would break. ``None`` if it ends anywhere else, and for
+    a memory under which liveness is not judged."""
+    if run.setup.memory not in LIVE_MEMORIES:
+        return None
+    model = Model(run.setup, memory=run.model.memory)
     states = [model.initial()]
     taken: list[Transition] = []
     for step in run.steps:
@@ -141,13 +148,17 @@ def cycle_at_end(run: Simulation) -> Cycle | None:
     stepping = {_process(model, transition) for transition in cycle}
     absent = set(model.processes) - stepping
     fair = not any(map(_raises, cycle)) and not any(model.can_step(states[-1], process) for process in absent)
-    broken = tuple(
-        name
-        for name in (PROGRESS, STARVED)
-        if fair
-        and any(_gets_nothing(model, states[start:], cycle, actor, name) for actor in stepping & {*concerned(model, name)})
-    )
-    return Cycle(start + 1, broken)
+    starving = {
+        name: [
+            actor
+            for actor in concerned(model, name)
+            if actor in stepping and fair and _gets_nothing(model, states[start:], cycle, actor, name)
+        ]
+        for name in _ENOUGH
+    }
+    broken = tuple(name for name, actors in starving.items() if actors)
+    whose = starving[broken[0]][0] if broken else None
+    return Cycle(start + 1, broken, None if whose is None else model.actor_name(whose))
 
 
 def _gets_nothing(model: Model, states: Sequence[State], cycle: Sequence[Transition], actor: int, name: str) -> bool:

@@ -17,11 +17,11 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, Final
 
-from ringbuffer.checker.progress import STARVED, Cycle, cycle_at_end
-from ringbuffer.errors import RingBufferError, TokenError
+from ringbuffer.checker.progress import cycle_at_end
+from ringbuffer.errors import RingBufferError, TokenError, TraceFileError
 from ringbuffer.protocol import Variant
-from ringbuffer.simulator import SOMETHING, THE_OLDEST, Setup, Simulation, State, Transition
-from ringbuffer.trace.itf import DEAD, FACTS, Place, Recording, TraceFileError, facts, from_itf, verdict
+from ringbuffer.simulator import Setup, Simulation, State, Transition
+from ringbuffer.trace.itf import DEAD, FACTS, Place, Recording, facts, from_itf, verdict
 from ringbuffer.trace.record import Block, Run, Step
 from ringbuffer.trace.token import PREFIX
 
@@ -29,8 +29,6 @@ FILE_BYTES_MAX: Final = 64 << 20
 """The longest file that is read."""
 FITTING_MAX: Final = 64
 """How many runs may fit a recording so far."""
-_JUDGES_LIVENESS: Final = ("sc",)
-"""The memories under which a replayed run is looked at for a cycle at its end."""
 
 
 def load(name: str) -> Simulation:
@@ -72,29 +70,10 @@ def _decoded(content: bytes, name: str) -> str:
 
 def shown(simulation: Simulation) -> Run:
     """The run as a record, with what its end means: whether it can repeat itself for ever, and who starves then."""
-    cycle = _cycle(simulation)
+    cycle = cycle_at_end(simulation)
     if cycle is None or not cycle.broken:
         return simulation.run_record()
-    starved = _starved(simulation, cycle.start, cycle.broken)
-    return simulation.run_record(broken=cycle.broken, cycle_start=cycle.start, starved=starved)
-
-
-def _cycle(simulation: Simulation) -> Cycle | None:
-    """How the run ends, where the memory is one under which that is looked at."""
-    return cycle_at_end(simulation) if simulation.setup.memory in _JUDGES_LIVENESS else None
-
-
-def _starved(simulation: Simulation, start: int, broken: tuple[str, ...]) -> str | None:
-    """The first actor that gets too little done in the steps from number ``start`` on, though it is owed something."""
-    setup, taken = simulation.setup, _transitions(simulation)[start - 1 :]
-    enough = THE_OLDEST if STARVED in broken else SOMETHING
-    for actor in range(setup.writers if STARVED in broken else 0, setup.writers + setup.readers):
-        own = [transition for transition in taken if transition.choice[0] == actor]
-        rank = actor - setup.writers
-        owed = rank < 0 or all(transition.state.owed[rank] for transition in taken)
-        if own and owed and all(transition.progress < enough for transition in own):
-            return simulation.model.actor_name(actor)
-    return None
+    return simulation.run_record(broken=cycle.broken, cycle_start=cycle.start, starved=cycle.starved)
 
 
 def _transitions(simulation: Simulation) -> list[Transition]:
@@ -247,7 +226,7 @@ def _confirmed(recording: Recording, fitting: list[Simulation]) -> Simulation:
     """The run whose verdict is that of the recording, where it has one."""
     for simulation in fitting:
         found = verdict(shown(simulation))
-        cycle = _cycle(simulation)
+        cycle = cycle_at_end(simulation)
         found["loop"] = cycle.start - 1 if cycle else None
         said = {name: value for name, value in recording.verdict.items() if found[name] != value}
         if not said:

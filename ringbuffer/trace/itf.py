@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
-from ringbuffer.errors import MissingExtraError, TokenError
+from ringbuffer.errors import MissingExtraError, TraceFileError
 from ringbuffer.trace.record import Block, Run, Step
 
 VARIABLES: Final = {
@@ -39,10 +39,6 @@ FACTS: Final = ("access", "ordering", "choice", "broken", "reads_from", "stale")
 _ORIGIN: Final = "https://apalache-mc.org/docs/adr/015adr-trace.html"
 _ROLES: Final = ("writer", "reader", "twin")
 _UNKNOWN_CHOICE: Final = -1
-
-
-class TraceFileError(TokenError):
-    """A file of a run cannot be read or written, is not one, or tells of a step that the tables do not have."""
 
 
 class Place(NamedTuple):

@@ -1,8 +1,8 @@
 """A run as a short text: the setup, the edits of the tables, and every choice that was made, packed into one number.
 
-Form: ``rb2.r2b2p2w1m0a1t0knsc.without=W3.TABLES.COUNT.CHOICES.CHECK``. ``CHOICES`` is the list of choices as one number in mixed
-radix (the base of each digit is how many steps were possible there, so that replaying knows it), in base 64. ``TABLES`` is a
-digest of the tables: a token made with other tables is refused instead of replaying something else. Rules: only characters
+Form: ``rb2.r2b2p2w1m0a1t0knsc.without=W3.TABLES.COUNT.CHOICES.CHECK``. ``CHOICES`` is the list of choices as one number in
+mixed radix (the base of each digit is how many steps were possible there, so that replaying knows it), in base 64. ``TABLES``
+is a digest of the tables: a token made with other tables is refused instead of replaying something else. Rules: only characters
 that shells and URLs pass unchanged. Limits: a token is not meant to be read, and does not survive a change of the tables.
 """
 

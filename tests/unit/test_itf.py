@@ -11,8 +11,8 @@ import pytest
 from runs import NAMES, simulation
 
 from ringbuffer.checker import replay
-from ringbuffer.errors import MissingExtraError
-from ringbuffer.trace.itf import VARIABLES, TraceFileError, dumps, from_itf, to_itf
+from ringbuffer.errors import MissingExtraError, TraceFileError
+from ringbuffer.trace.itf import VARIABLES, dumps, from_itf, to_itf
 
 
 def data_of(name: str) -> dict[str, Any]:

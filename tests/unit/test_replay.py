@@ -15,8 +15,8 @@ from runs import NAMES, run, simulation
 
 from ringbuffer.checker import replay
 from ringbuffer.cli import main
-from ringbuffer.errors import TokenError
-from ringbuffer.trace.itf import OURS, TraceFileError, dumps, from_itf, to_itf
+from ringbuffer.errors import TokenError, TraceFileError
+from ringbuffer.trace.itf import OURS, dumps, from_itf, to_itf
 
 Data = dict[str, Any]
 
