@@ -8,16 +8,18 @@ never typed into a chapter. Limits: the words around the parts are written by ha
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 from typing import Final
 
+from ringbuffer import evidence
 from ringbuffer.checker.explore import REFUTED, Result, explore
 from ringbuffer.errors import GeometryError, RingBufferError
+from ringbuffer.evidence import table
 from ringbuffer.memory import layout
 from ringbuffer.protocol import ORIGINAL, PROTOCOL, Branch, Case, Edge, Instruction, Outcome, Program, Variant
-from ringbuffer.protocol.properties import PROPERTIES, SAFETY
+from ringbuffer.protocol.properties import ALL, PROPERTIES, RACE
 from ringbuffer.trace.text import render
 
 _MARKED = re.compile(r"(<!-- generated: (?P<name>[a-z-]+) -->\n)(?P<body>.*?)(<!-- end of (?P=name) -->)", re.DOTALL)
@@ -67,11 +69,6 @@ def _refreshed(chapter: Path, text: str, stale: list[str]) -> str:
     return _MARKED.sub(part, text)
 
 
-def _table(head: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> str:
-    lines = [head, tuple("---" for _ in head), *rows]
-    return "\n".join(f"| {' | '.join(cell.replace('|', '&#124;') for cell in line)} |" for line in lines)
-
-
 def _goes(program: Program, outcome: Outcome, branch: Branch) -> str:
     """One branch in words: ``0 → W3``."""
     target = program[branch.pc].row.id
@@ -96,7 +93,7 @@ def _rows(program: Program) -> str:
         return (row.id, row.title, f"`{row.access}`", ordering, goes, row.why)
 
     head = ("id", "row", "the one access", "ordering", "then", "why it is there")
-    return _table(head, (cells(instruction) for instruction in program.instructions))
+    return table(head, (cells(instruction) for instruction in program.instructions))
 
 
 def _diagram(program: Program) -> str:
@@ -121,14 +118,14 @@ def _cases() -> str:
         Case.READ_BY_ALL: ("`1111…1`", "write", "–"),
     }
     head = ("case", "name", "flags", "the writer may", "reader r may")
-    return _table(head, ((f"{case:d}", case.name.lower().replace("_", " "), *cells) for case, cells in shown.items()))
+    return table(head, ((f"{case:d}", case.name.lower().replace("_", " "), *cells) for case, cells in shown.items()))
 
 
 def _layout() -> str:
     assert layout.__doc__ is not None, "the module begins with the diagram"
     start, end = layout.__doc__.index("    offset 0"), layout.__doc__.index("The header is little-endian")
     names = ("HEADER_BYTES", "FRAME_BYTES", "CACHE_LINE_BYTES", "LAYOUT_VERSION")
-    constants = _table(("constant", "value"), ((f"`{name}`", str(getattr(layout, name))) for name in names))
+    constants = table(("constant", "value"), ((f"`{name}`", str(getattr(layout, name))) for name in names))
     return f"```text\n{layout.__doc__[start:end].rstrip()}\n```\n\n{constants}"
 
 
@@ -140,12 +137,12 @@ def _header() -> str:
     for field, size in zip((*(field.name for field in fields(layout.Header)), "checksum"), sizes, strict=True):
         rows.append((str(offset), str(size), f"`{field}`", layout.FIELD_MEANINGS[field]))
         offset += size
-    return _table(("offset", "bytes", "field", "value"), iter(rows))
+    return table(("offset", "bytes", "field", "value"), iter(rows))
 
 
 def _properties() -> str:
     head = ("id", "name", "modality", "statement", "seen to be tried by")
-    return _table(
+    return table(
         head,
         ((prop.id, f"`{prop.name}`", prop.modality, prop.statement, ", ".join(prop.partners)) for prop in PROPERTIES),
     )
@@ -162,7 +159,7 @@ def _drops() -> str:
     writer, reader = PROTOCOL.programs
     rows = [instruction.row for program in (writer, reader) for instruction in program.instructions]
     head = ("dropped", "1 reader × 1 block", "2 readers × 2 blocks", "command")
-    return _table(
+    return table(
         head,
         (
             (
@@ -178,12 +175,12 @@ def _drops() -> str:
 
 def _scan_verdicts() -> str:
     head = ("property", "shipped (ring order)", "original (scan)")
-    names = (*SAFETY, "progress", "starved")
+    names = tuple(name for name in ALL if name != RACE)
 
     def verdict(variant: Variant, name: str) -> str:
         return _outcome_text(explore(variant, 2, 2, properties=(name,)))
 
-    return _table(head, ((f"`{name}`", verdict(PROTOCOL, name), verdict(ORIGINAL, name)) for name in names))
+    return table(head, ((f"`{name}`", verdict(PROTOCOL, name), verdict(ORIGINAL, name)) for name in names))
 
 
 def _scan_trace() -> str:
@@ -193,17 +190,28 @@ def _scan_trace() -> str:
 
 
 PARTS: Final[dict[str, Callable[[], str]]] = {
+    "alternatives": evidence.alternatives,
+    "benign-edits": evidence.benign_edits,
+    "broken-pairs": evidence.broken_pairs,
     "cases": _cases,
+    "claims": evidence.claims,
     "drops": _drops,
+    "faults": evidence.faults,
     "header": _header,
     "layout": _layout,
+    "minimal-orderings": evidence.minimal_orderings,
+    "mutations": evidence.mutations,
+    "orderings": evidence.ordered_rows,
     "original-reader-rows": lambda: _rows(ORIGINAL.programs[1]),
     "original-writer-rows": lambda: _rows(ORIGINAL.programs[0]),
     "properties": _properties,
     "reader-diagram": lambda: _diagram(PROTOCOL.programs[1]),
     "reader-rows": lambda: _rows(PROTOCOL.programs[1]),
+    "reductions": evidence.reductions,
     "scan-trace": _scan_trace,
     "scan-verdicts": _scan_verdicts,
+    "state-counts": evidence.state_counts,
+    "weakenings": evidence.weakenings,
     "writer-diagram": lambda: _diagram(PROTOCOL.programs[0]),
     "writer-rows": lambda: _rows(PROTOCOL.programs[0]),
 }

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Final
 
-from ringbuffer.checker import checks, faults
+from ringbuffer.checker import checks, faults, necessity
 from ringbuffer.checker.claim import EXPLORED, MEASURED, SAMPLED, Claim, Scope, Verdict
 from ringbuffer.protocol.properties import LIVENESS, SAFETY
 
@@ -64,6 +64,18 @@ CLAIMS: Final = (
         "callers that raise, a second writer, a second process of one rank: what stays true, and what does not, is as listed",
         EXPLORED,
         faults.faults_contained,
+    ),
+    Claim(
+        "orderings-minimal",
+        "these orderings are needed under release/acquire, and no others",
+        EXPLORED,
+        necessity.orderings_minimal,
+    ),
+    Claim(
+        "rows-necessary",
+        "every edit of the rows, alone and in pairs, breaks what is recorded of it, or nothing, for the reason that is recorded",
+        EXPLORED,
+        necessity.rows_necessary,
     ),
     Claim("steps-agree", "the real endpoint and the simulator take the same steps", SAMPLED, checks.steps_agree),
     Claim("processes", "real processes get every message once, in order, whole", MEASURED, checks.processes),

@@ -1,8 +1,8 @@
 """Faults from outside, as actions of the model: callers that raise, killed processes, a second writer or process of a rank.
 
 For each fault the table below says what stays true and what does not, property by property; the checks explore both. Rules:
-what stays is explored without bound on messages; what breaks is shown by a counterexample; a property that is in neither list of a
-fault is not spoken of. Limits: one process is killed, at most; nobody takes over a killed one's role; two writers are two, not
+what stays is explored without bound on messages; what breaks is shown by a counterexample; a property that is in neither list
+of a fault is not spoken of. Limits: one process is killed, at most; nobody takes over a killed one's role; two writers are two, not
 more. What a ring does about a dead peer (report it, go on without it) is not part of these tables.
 """
 
@@ -143,8 +143,9 @@ def findings(fault: Fault, scope: Scope, on_advance: OnAdvance) -> list[Finding]
     scope = replace(scope, variant=variant)
     found = []
     if fault.stays:
-        size = scope.size or ((2, 2) if scope.full else fault.size)
-        stays = ask(scope, *size, "sc", on_advance, properties=fault.stays, rank=fault.rank, **fault.options)
+        readers, blocks = scope.size or ((2, 2) if scope.full else fault.size)
+        readers = max(readers, 1 + (fault.rank or 0))
+        stays = ask(scope, readers, blocks, "sc", on_advance, properties=fault.stays, rank=fault.rank, **fault.options)
         found.append(Finding(fault, fault.stays, HOLDS, stays))
     for name in fault.breaks:
         options = {"properties": (name,), "aborts": fault.raising, **fault.options}

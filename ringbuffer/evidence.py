@@ -1,0 +1,194 @@
+"""Generated parts of the specification: what exploration shows of orderings, mutations, faults and reductions.
+
+Each part is a function that returns Markdown, with the command beside its figures. Rules: quick figures are explored anew each
+time; what takes minutes is printed from where the checker records it, which ``ringbuffer check --full`` holds to what it finds.
+Limits: Markdown tables and lists only; the words around them are in the chapters.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Final
+
+from ringbuffer.checker import orderings, recorded, reduce
+from ringbuffer.checker.claims import CLAIMS
+from ringbuffer.checker.explore import explore
+from ringbuffer.checker.faults import FAULTS, Fault
+from ringbuffer.checker.mutate import BENIGN
+from ringbuffer.protocol import PROTOCOL
+from ringbuffer.protocol.properties import SAFETY
+
+_COUNTED: Final = (
+    ("sc", 1, 1),
+    ("sc", 2, 2),
+    ("sc", 2, 3),
+    ("sc", 3, 2),
+    ("tso", 1, 1),
+    ("tso", 1, 2),
+    ("ra", 1, 1),
+    ("ra", 2, 2),
+)
+
+_SUMMARY: Final = re.compile(r"(\S+) (\d+) steps (\S+) (\S+) messages (first lap|later)(?:; (.*))?")
+
+
+def table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    """A Markdown table."""
+    lines = [head, tuple("---" for _ in head), *rows]
+    return "\n".join(f"| {' | '.join(cell.replace('|', '&#124;') for cell in line)} |" for line in lines)
+
+
+def claims() -> str:
+    """Every claim."""
+    return table(("claim", "statement", "method"), ((f"`{one.id}`", one.statement, one.method) for one in CLAIMS))
+
+
+def _command(edits: str) -> str:
+    """Edits as options of the command."""
+    return " ".join(f"--{edit.replace('=', ' ', 1)}" for edit in edits.split())
+
+
+def faults() -> str:
+    """The table of faults, as ``faults-contained`` explores it."""
+    head = ("fault", "what happens", "stays true", "breaks", "command")
+
+    def names(properties: tuple[str, ...]) -> str:
+        return ", ".join(f"`{name}`" for name in properties) or "–"
+
+    def cells(fault: Fault) -> tuple[str, ...]:
+        whose = f" (of reader {fault.rank})" if fault.rank is not None else ""
+        return f"`{fault.id}`", fault.title, names(fault.stays) + whose, names(fault.breaks), f"`{_fault_command(fault)}`"
+
+    return table(head, map(cells, FAULTS)) + "\n\nFrom `ringbuffer check --claim faults-contained`."
+
+
+def _fault_command(fault: Fault) -> str:
+    options = " ".join(f"--{name} {value}" for name, value in fault.options.items())
+    broken = f"--property {fault.breaks[0]}" if fault.breaks else ""
+    readers, blocks = fault.breaks_size if fault.breaks else fault.size
+    size = f"--readers {readers} --blocks {blocks}"
+    return " ".join(filter(None, ("ringbuffer check", _command(fault.edits), options, broken, size)))
+
+
+def reductions() -> str:
+    """What the module says of its reductions."""
+    assert reduce.__doc__ is not None, "the module begins with them"
+    text = reduce.__doc__
+    return text[text.index("* ``rotation``") : text.index("Messages are named")].replace("``", "`")
+
+
+def state_counts() -> str:
+    """States with and without reductions, for safety."""
+
+    def cells(memory: str, readers: int, blocks: int) -> tuple[str, ...]:
+        reduced = explore(PROTOCOL, readers, blocks, memory=memory, properties=SAFETY)
+        whole = explore(PROTOCOL, readers, blocks, memory=memory, properties=SAFETY, reductions=())
+        claim = "race-free-ra" if memory == "ra" else f"safety-{memory}"
+        command = f"`ringbuffer check --claim {claim} --readers {readers} --blocks {blocks}`"
+        return memory, f"{readers}×{blocks}", f"{reduced.states:,}", f"{whole.states:,}", command
+
+    head = ("memory", "readers×blocks", "states", "without reductions", "command (`--reductions none` for the last figure)")
+    return table(head, (cells(*one) for one in _COUNTED))
+
+
+def ordered_rows() -> str:
+    """The rows that have an ordering, and what it is for."""
+    rows = [PROTOCOL.row(row) for row in orderings.SHIPPED]
+    head = ("row", "access", "ordering", "pairs")
+    return table(head, ((row.id, f"`{row.access}`", row.access.ordering.value, row.pairing) for row in rows))
+
+
+def weakenings() -> str:
+    """What breaks without each ordering."""
+
+    def cells(one: orderings.Weakening) -> tuple[str, ...]:
+        raced, seen = one.with_races, one.values_only
+        values = (
+            f"`{seen.property}`, {seen.steps} steps" if seen.property else f"{seen.status} up to {seen.size[0]}×{seen.size[1]}"
+        )
+        command = f"`ringbuffer check --weaken {one.row} --memory ra --readers 1 --blocks 1`"
+        return one.row, f"`{raced.property}`, {raced.steps} steps", values, command
+
+    head = ("without the ordering of", "`ra`", "`ra-relaxed` (values only)", "command (`--memory ra-relaxed` for values)")
+    return table(head, map(cells, orderings.weakenings()))
+
+
+def minimal_orderings() -> str:
+    """The minimal sets, as they are recorded."""
+
+    def sets(found: tuple[tuple[str, ...], ...]) -> str:
+        return "; ".join(f"{{{', '.join(rows)}}}" for rows in found)
+
+    rows = (
+        (str(flag), sets(found), "yes" if orderings.SHIPPED in found else "no")
+        for flag, found in enumerate(orderings.MINIMAL_ORDERINGS)
+    )
+    head = ("read flags start as", "minimal sets of ordered rows", "the shipped set is one")
+    return table(head, rows) + "\n\nFrom `ringbuffer check --claim orderings-minimal --full`."
+
+
+def alternatives() -> str:
+    """The published alternatives on the ring's own policy, memory by memory, and the fences that they lack."""
+    lines = []
+    for one in orderings.alternatives():
+        cells = [
+            f"{found.status}{f': `{found.property}`, {found.steps} steps' if found.property else ''}" for found in one.findings
+        ]
+        lines.append((one.name, *cells, f"`ringbuffer check {_command(one.edits)} --memory all`"))
+    lacking = "\n".join(f"* {_places(text)}" for text in orderings.WEAKEST_FENCES[0])
+    alone = "\n".join(f"* {_places(text)}" for text in orderings.WEAKEST_FENCES[2])
+    return (
+        table(("alternative, all accesses relaxed", *orderings.MEMORIES, "command"), lines)
+        + "\n\nWhat the published fences lack, to be right under `ra`; each line is a minimal set of further fences, of the"
+        + f" weakest kinds that do:\n\n{lacking}\n\nAnd with no other fences and no ordered accesses at all:\n\n{alone}\n\n"
+        + "From `ringbuffer check --claim orderings-minimal --full`."
+    )
+
+
+def _places(text: str) -> str:
+    """``W3,acquire R4,release`` in words."""
+    places = (place.split(",") for place in text.split())
+    return ", ".join(f"{kind} before {row}" for row, kind in places)
+
+
+def mutations() -> str:
+    """Every single edit that breaks something, as it is recorded."""
+    singles, weak = recorded.SINGLES["sc"], recorded.SINGLES["ra"]
+    head = ("edit", "breaks", "steps", "readers×blocks", "messages", "lap", "and")
+
+    def cells(edits: str) -> tuple[str, ...]:
+        found = _SUMMARY.fullmatch(singles[edits])
+        assert found is not None, "a summary has this form"
+        broken, steps, size, messages, lap, special = found.groups(default="")
+        return f"`{edits}`", f"`{broken}`", steps, size, messages, lap, special
+
+    broken = [edits for edits in singles if singles[edits] != BENIGN]
+    same = "; ".join(f"`{edits}`: {weak[edits]}" for edits in weak if singles[edits] != weak[edits])
+    return (
+        table(head, map(cells, broken))
+        + f"\n\nUnder `tso` they come out alike; under `ra` too, where besides the orderings are needed: {same}.\n\n"
+        + "From `ringbuffer check --claim rows-necessary --full`; one of them with its run: `ringbuffer check --without W5`."
+    )
+
+
+def benign_edits() -> str:
+    """Every single edit that breaks nothing under some memory, or in small rings only, with the reason."""
+    rows = [(f"`{edits}`", _where(edits), reason) for edits, reason in recorded.REASONS.items()]
+    rows += [(f"`{edits}`", _where(edits), reason) for edits, reason in recorded.REASONS_IN_SMALL.items()]
+    return table(("edit", "benign", "why"), rows)
+
+
+def _where(edits: str) -> str:
+    """Under which memories, or in which rings, an edit is benign."""
+    special = recorded.SINGLES["sc"][edits].partition("; benign for ")[2]
+    memories = [memory for memory in orderings.MEMORIES if recorded.SINGLES[memory][edits] == BENIGN]
+    return f"for {special}" if special else "on every memory" if len(memories) == 3 else " and ".join(memories)
+
+
+def broken_pairs() -> str:
+    """Pairs of benign edits that break something."""
+    counts = ", ".join(f"{recorded.PAIR_COUNTS[memory]} under `{memory}`" for memory in orderings.MEMORIES)
+    head = ("pair", "breaks")
+    rows = ((f"`{edits}`", summary) for edits, summary in recorded.PAIRS["sc"].items())
+    return f"{table(head, rows)}\n\nOf all pairs: {counts}. From `ringbuffer check --claim rows-necessary`."
