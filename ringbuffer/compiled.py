@@ -96,6 +96,8 @@ def compile_program(program: Program, n_reader: int, *, stepping: bool = False) 
         access = instruction.row.access
         if access.kind in (Kind.FENCE, Kind.EXCHANGE) or access.flag is Flag.LOCK:
             raise VariantError(f"{instruction.row.id} ({access}) cannot be run in Python: explore it on a simulated memory")
+        if any(branch.edge is Edge.RESTARTED and branch.pc for _, branch in instruction.branches):
+            raise VariantError(f"{instruction.row.id} leads back into its table: explore that on a simulated memory")
     (payload,) = payloads
     printer = _Printer(program, n_reader, stepping)
     lines = ["def bind(flags_of, read_of, following, ones, zeros, own):", "    index = 0"]

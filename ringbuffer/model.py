@@ -154,12 +154,13 @@ class Model:
         return role == self.setup.killed and all(them.pc != DEAD for them in state.actors)
 
     def _kill(self, state: State, actor: int) -> Transition:
-        """The actor is gone, wherever it stood. What it has stored stays stored; what it has filled and not published yet, while
-        the block's written flag is still 0, goes with it."""
+        """The actor is gone, wherever it stood. What it has stored stays stored; what it has filled, while the block's flags let
+        no reader at it yet, goes with it."""
         me = state.actors[actor]
-        written, word = self.shape.flag(me.block, 0), self.shape.word(me.block, 0)
-        if self._has_filled(actor, me) and not self.memory.newest(state.memory, written) & 1:
-            held = unmarked(self.memory.newest(state.memory, word))
+        start = self.shape.flag(me.block, 0)
+        written, *read = [self.memory.newest(state.memory, start + flag) & 1 for flag in range(self.shape.entry_size)]
+        if self._has_filled(actor, me) and not (written and 0 in read):
+            held = unmarked(self.memory.newest(state.memory, self.shape.word(me.block, 0)))
             state = state._replace(owed=judge.withdrawn(state.owed, held))
         dead = Actor(DEAD, me.block, 0, 0, 0, judge.NO_MESSAGE)
         return Transition((actor, KILL, 0), self.renamed(_with(state, actor, dead, state.memory)), (), ("killed",), NOTHING, 0)
@@ -198,8 +199,8 @@ class Model:
             return Transition(choice, self._on(_with(state, actor, moved, memory)), (), (), NOTHING, value)
         if not is_load:
             return self._go_on(memory, state, actor, me, Outcome.DONE, choice, value)
-        outcome, seen = (Outcome.ONE, ("recycled",)) if enough else (Outcome.ZERO, ())
-        return self._go_on(memory, state, actor, me, outcome, choice, value, (), seen)
+        seen = ("recycled",) if enough and actor < self.setup.writers else ()
+        return self._go_on(memory, state, actor, me, Outcome.ONE if enough else Outcome.ZERO, choice, value, (), seen)
 
     def _results(self, state: State, actor: int, place: Place, location: int) -> Iterable[tuple[int, Any]]:
         """The value and the memory after each way in which a flag access can come out."""

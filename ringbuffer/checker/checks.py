@@ -25,6 +25,9 @@ PROCESS_READERS: Final = 3
 PROCESS_BLOCKS: Final = (2, 16)
 PROCESS_MESSAGES: Final = 20_000
 
+GUARDS: Final = ("overwritten", "exclusion")
+"""The properties that have to hold for payload words to be merged where liveness is judged."""
+
 _CAPPED: Final = {
     "tso": "; store buffers of up to one lap's stores",
     "ra": "; nobody more than 3 stores ahead on one flag",
@@ -72,12 +75,12 @@ def safety(claim: Claim, scope: Scope, on_advance: OnAdvance) -> Verdict:
 
 
 def progress(claim: Claim, scope: Scope, on_advance: OnAdvance) -> Verdict:
-    """Explore each size, judging liveness. Where exclusion holds, payload words are merged: then it is judged along."""
+    """Explore each size, judging liveness. Where the guards hold, payload words are merged: so these are judged along."""
     judged = _judged(claim, scope)
 
     def answer(size: tuple[int, int]) -> Result:
-        result = ask(scope, *size, claim.memory, on_advance, properties=("exclusion", *judged))
-        if result.property != "exclusion":
+        result = ask(scope, *size, claim.memory, on_advance, properties=(*GUARDS, *judged))
+        if result.property not in GUARDS:
             return result
         return ask(scope, *size, claim.memory, on_advance, properties=judged)
 

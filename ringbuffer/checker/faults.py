@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from ringbuffer.checker.checks import ask, picture
+from ringbuffer.checker.checks import GUARDS, ask, picture
 from ringbuffer.checker.claim import Claim, OnAdvance, Scope, Sizes, Verdict
 from ringbuffer.checker.explore import HOLDS, REFUTED, UNKNOWN, Result
 from ringbuffer.protocol import Variant
@@ -194,7 +194,7 @@ def crash_safe(claim: Claim, scope: Scope, on_advance: OnAdvance) -> Verdict:
     for memory, rings in sizes.items():
         for size in (scope.size,) if scope.size else rings:
             for victim in ("reader", "writer"):
-                for judged in (_VALUES, ("exclusion", "starved")) if memory != "ra" else (SAFETY,):
+                for judged in (_VALUES, (*GUARDS, "starved")) if memory != "ra" else (SAFETY,):
                     on_advance(f"{memory} {size[0]}×{size[1]}, a {victim} killed")
                     result = ask(scope, *size, memory, on_advance, properties=judged, killed=victim)
                     states += result.states

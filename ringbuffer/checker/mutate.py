@@ -3,10 +3,10 @@
 A mutation is *refuted*, with a property, a shortest trace, the smallest ring and the fewest messages that show it, and whether
 that takes a second lap; or it is *benign* as far as it was explored, without a bound on messages. Some are benign for one
 reader only, or for one block only. Rules: rings are explored from small to large, up to the first that refutes; safety and
-liveness are judged under ``sc``, safety under ``tso``, safety and races under ``ra``. What is refuted under ``sc`` is refuted under the
-weaker memories: an ``sc`` run, each store taking effect at once and each load finding the newest, is one of theirs too. So
-these are asked only about the rings on which ``sc`` has found nothing. Mutants whose steps are the same on a memory are
-explored once. Limits: benign speaks of the rings in ``sizes``; a refutation that ``tso`` or ``ra`` adds may have a shorter
+liveness are judged under ``sc``, safety under ``tso``, safety and races under ``ra``. What is refuted under ``sc`` is refuted
+under the weaker memories: an ``sc`` run, each store taking effect at once and each load finding the newest, is one of theirs
+too. So these are asked only about the rings on which ``sc`` has found nothing. Mutants whose steps are the same on a memory
+are explored once. Limits: benign speaks of the rings in ``sizes``; a refutation that ``tso`` or ``ra`` adds may have a shorter
 trace, because the explorer leaves out steps that nobody can notice.
 """
 
@@ -283,18 +283,19 @@ def _report(memories: Mapping[str, tuple[tuple[int, int], ...]], jobs: int, on_a
         )
     one_by_one = tuple(one for memory in memories for one in singles[memory])
     two_by_two = tuple(one for memory in memories for one in couples[memory])
-    wrong = (*surprises(one_by_one, recorded.SINGLES), *surprises(_not_benign(two_by_two), recorded.PAIRS, memories))
-    counted = {memory: len(couples[memory]) for memory in memories}
-    wrong += tuple(
-        f"{count} pairs under {memory}, and recorded are {recorded.PAIR_COUNTS[memory]}"
-        for memory, count in counted.items()
-        if count != recorded.PAIR_COUNTS[memory]
-    )
+    wrong = (*surprises(one_by_one, recorded.SINGLES), *_surprising_pairs(couples))
     return Report(one_by_one, two_by_two, wrong, time.perf_counter() - started)
 
 
-def _not_benign(found: Iterable[Mutation]) -> tuple[Mutation, ...]:
-    return tuple(one for one in found if one.kind != BENIGN)
+def _surprising_pairs(couples: Mapping[str, Sequence[Mutation]]) -> tuple[str, ...]:
+    """Pairs are benign unless they are recorded; and how many there are is recorded."""
+    wrong = [one for found in couples.values() for one in found if one.kind != BENIGN]
+    counted = {memory: len(found) for memory, found in couples.items()}
+    return surprises(wrong, recorded.PAIRS, couples) + tuple(
+        f"{count} pairs under {memory}; recorded: {recorded.PAIR_COUNTS[memory]}"
+        for memory, count in counted.items()
+        if count != recorded.PAIR_COUNTS[memory]
+    )
 
 
 def surprises(

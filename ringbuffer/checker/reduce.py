@@ -11,7 +11,8 @@ on the tables as they are.
 * ``payload``: a payload has one word. Splitting it shows what a reader gets that reads while another writes. Where
   ``exclusion`` is judged (``sc``, ``tso``), or races (``ra``), a run in which that could happen is refuted at its first such
   step; up to there nobody else touches the payload while an actor is at it, so its words are read or written as if at once.
-  Not where only other properties are judged, and not where the words are weak (``ra-relaxed``).
+  Not where only other properties are judged, and not where the words are weak (``ra-relaxed``). For liveness ``overwritten``
+  has to be judged along, too: between two words a reader can be owed nothing.
 * ``settled``: a message that nobody is owed any more, and that nobody is filling, is as if nobody had ever written it: whoever
   still reads it gets something stale, whichever it is. So all of them share the name of an unwritten word. Words of two such
   messages make a torn payload, and are then taken for a stale one; so only where both are judged, or a payload is one word.
@@ -34,6 +35,7 @@ from typing import Final
 
 from ringbuffer.errors import VariantError
 from ringbuffer.memory.base import NOBODY, Arrangement, arrangement
+from ringbuffer.memory.simulated import RELAXED_PAYLOAD
 from ringbuffer.model import Model
 from ringbuffer.protocol import Flag, Ordering, Variant
 from ringbuffer.protocol.properties import LIVENESS
@@ -63,8 +65,8 @@ def applicable(
     ``words``: of a payload, where the caller has named them. ``rank``: the one reader whose properties are judged, if any.
     """
     alive = any(name in LIVENESS for name in properties)
-    judged = "race" in properties or ("exclusion" in properties and setup.memory in ("sc", "tso"))
-    guarded = judged and rank is None
+    guards = {"race"} if setup.memory == "ra" else {"exclusion", "overwritten"} if alive else {"exclusion"}
+    guarded = guards <= set(properties) and setup.memory != RELAXED_PAYLOAD and rank is None
     sound = {
         ROTATION: True,
         SYMMETRY: not alive and rank is None and not _tells_readers_apart(setup.variant),
@@ -178,4 +180,5 @@ class Reducer:
         """Whether the step leads to a row that is no payload row, and not around in a circle of local steps."""
         after = step.state.actors[actor]
         is_payload = self.model.programs[actor][after.pc].row.is_payload
-        return not is_payload and (after.pc >= pc or not self._is_local(actor, after.pc))
+        onward = after.pc > pc or (after.pc == pc and after.todo) or (after.pc < pc and not self._is_local(actor, after.pc))
+        return bool(onward) and not is_payload

@@ -1,8 +1,9 @@
 """A table with its places filled in: what every interpreter of the rows runs.
 
 ``resolve`` turns the relative words of a :class:`~ringbuffer.protocol.table.Table` (next, found, otherwise, wait, restart)
-into program counters. Rules: pure; a program is frozen and hashable; every branch either goes forward in the order of the
-rows or back to the first row. Limits: it says nothing of values, indices or memory; interpreters keep those.
+into program counters. Rules: pure; a program is frozen and hashable; every branch goes forward in the order of the rows or
+back to the first row (an edit may also lead back to the first row behind the looks). Limits: it says nothing of values,
+indices or memory; interpreters keep those.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ class Edge(enum.Enum):
     WAITED = "waited"
     """To the first row, because the block is busy."""
     RESTARTED = "restarted"
-    """To the first row, because the caller gave up."""
+    """Back, because the caller gave up: to the first row (in an edited table also to the first behind the looks)."""
     FINISHED = "finished"
     """To the first row, because the actor is done with its block."""
 
@@ -92,7 +93,7 @@ def resolve(table: Table) -> Program:
             case Then.NEXT:
                 return forward(pc + 1)
             case Then.FOUND:
-                return forward(last_look + 1)
+                return forward(last_look + 1) if pc <= last_look else Branch(last_look + 1, 0, Edge.RESTARTED)
             case Then.OTHERWISE:
                 return forward(pc + 1) if pc < last_look else branch(pc, table.undecided)
             case Then.WAIT:

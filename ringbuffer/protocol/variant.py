@@ -109,19 +109,21 @@ class Variant:
     def weakened(self, row_id: str) -> Variant:
         """Make an ordered access relaxed. Raises :class:`VariantError` for one that has no ordering to lose."""
         row = self.row(row_id)
-        if row.access.ordering not in (Ordering.ACQUIRE, Ordering.RELEASE):
+        if row.access.kind is Kind.FENCE:
+            raise VariantError(f"{row_id} is a fence: drop it, or order it otherwise")
+        if row.access.ordering in (Ordering.PLAIN, Ordering.RELAXED):
             raise VariantError(f"{row_id} ({row.access}) is {row.access.ordering.value}: it has no ordering to lose")
         return self._with_access(row_id, "weaken", row_id, ordering=Ordering.RELAXED)
 
     def ordered(self, row_id: str, ordering: str) -> Variant:
-        """Give an access that ordering: ``"relaxed"``, ``"acquire"`` (a load), ``"release"`` (a store)."""
+        """Give an access that ordering: ``"relaxed"``, ``"acquire"`` (a load), ``"release"`` (a store); a fence also others."""
         kind = self.row(row_id).access.kind
-        known = [possible.value for possible in _ACCESS_ORDERINGS.get(kind, ())]
-        if ordering not in known:
-            raise VariantError(
-                f"{row_id} is a {kind.value}, and cannot be {ordering!r}; it can be {', '.join(known) or 'plain only'}"
-            )
-        return self._with_access(row_id, "order", row_id, ordering, ordering=Ordering(ordering))
+        known = {possible.value: possible for possible in _ACCESS_ORDERINGS.get(kind, ())}
+        word = ordering.replace("-", "_")
+        if word not in known:
+            can = f"it can be {', '.join(known)}" if known else "it has no ordering"
+            raise VariantError(f"{row_id} ({kind.value}) cannot be {ordering!r}; {can}")
+        return self._with_access(row_id, "order", row_id, word.replace("_", "-"), ordering=known[word])
 
     def retargeted(self, row_id: str, flag: str) -> Variant:
         """Make a load or a store touch another flag, by one of the names in :data:`FLAGS`.

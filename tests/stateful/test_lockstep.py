@@ -24,6 +24,12 @@ FAULTS = {
     "the original's scanning": (ORIGINAL, 1),
     "not looking at one's own flag": (PROTOCOL.without("R1"), 1),
     "not clearing the read flags": (PROTOCOL.without("W5"), 1),
+    "setting the read flags instead of clearing them": (PROTOCOL.flipped("W5"), 1),
+    "clearing all read flags but the last": (PROTOCOL.retargeted("W5", "but-last"), 1),
+    "marking the neighbour's flag": (PROTOCOL.retargeted("R4", "neighbour"), 1),
+    "publishing what the caller has given up": (PROTOCOL.redirected("W4", "aborted", "next"), 1),
+    "a reader that forgets to go on": (PROTOCOL.advancing("reader", 0), 1),
+    "a writer that leaves a block out": (PROTOCOL.advancing("writer", 2), 1),
 }
 
 
@@ -36,7 +42,16 @@ def test_a_planted_fault_is_found_and_its_story_replays(variant: Variant, writer
     assert str(len(replayed.steps)) in str(caught.value).splitlines()[0]
 
 
-@pytest.mark.parametrize("variant", [PROTOCOL.without("W3"), PROTOCOL.moved("W5", before="W4")], ids=str)
+BENIGN = [
+    PROTOCOL.without("W3"),
+    PROTOCOL.moved("W5", before="W4"),
+    PROTOCOL.redirected("W4", "aborted", "wait"),
+    PROTOCOL.redirected("R1", "1", "restart"),
+    PROTOCOL.redirected("W2", "0", "restart").ordered("W1", "acquire"),
+]
+
+
+@pytest.mark.parametrize("variant", BENIGN, ids=str)
 def test_a_benign_edit_is_not_called_a_fault(variant: Variant) -> None:
     run_state_machine_as_test(machine(variant), settings=settings(max_examples=40, derandomize=True, deadline=None))
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ringbuffer import checker
 from ringbuffer.checker import Result
-from ringbuffer.protocol import PROTOCOL, Branch, Edge, Ordering, Program, Variant
+from ringbuffer.protocol import PROTOCOL, Branch, Edge, Flag, Kind, Ordering, Program, Row, Variant
 from ringbuffer.simulator import Model, State, Transition
 
 
@@ -19,7 +19,7 @@ def in_words(program: Program) -> tuple[RowText, ...]:
 
     def words(branch: Branch) -> str:
         row_id = program[branch.pc].row.id
-        block = ", next block" if branch.advance else ", same block"
+        block = (", same block", ", next block", ", next block but one")[branch.advance]
         if branch.edge is Edge.FORWARD:
             assert not branch.advance
             return row_id
@@ -36,39 +36,108 @@ def in_words(program: Program) -> tuple[RowText, ...]:
     return tuple(rows)
 
 
-@st.composite
-def variants(draw: Callable[[st.SearchStrategy[Any]], Any], *, keep: tuple[str, ...] = (), edits_max: int = 6) -> Variant:
-    """The shipped tables after random edits, of which each makes sense. ``keep``: rows that are not dropped.
+Draw = Callable[[st.SearchStrategy[Any]], Any]
 
-    No table loses its last row.
+LOOK_PLACES = ("next", "found", "otherwise", "wait", "restart")
+PLACES = ("next", "wait", "restart")
+"""Where an outcome may be led: a look's anywhere, another row's to where no look is needed."""
+FENCES = ("acquire", "release", "acq-rel", "seq-cst")
+ORDERINGS = {
+    Kind.LOAD: ("relaxed", "acquire"),
+    Kind.STORE: ("relaxed", "release"),
+    Kind.EXCHANGE: ("relaxed", "acquire", "release", "acq_rel"),
+    Kind.FENCE: ("acquire", "release", "acq_rel", "seq_cst"),
+}
+"""What an access of each kind can be made, as C11 has it."""
+READERS_FLAGS = ("written", "own", "neighbour", "each", "but-last")
+WRITERS_FLAGS = ("written", "each", "but-last")
+
+FENCES_AND_LOCKS = ("fence", "lock")
+"""The operations that compiled Python cannot run."""
+OTHER_PLACES = ("redirect", "flip", "retarget")
+"""The operations after which a row may lead elsewhere, or ask something else, than its place among the looks says."""
+
+
+def _operations(variant: Variant, keep: tuple[str, ...]) -> dict[str, st.SearchStrategy[tuple[Any, ...]]]:
+    """The operations that make sense on ``variant``, each with its arguments."""
+    sides = (variant.writer, variant.reader)
+    rows = [row for table in sides for row in table.rows]
+    pairs = [(a.id, b.id) for table in sides for a in table.rows for b in table.rows if a is not b]
+    arguments: dict[str, list[tuple[Any, ...]]] = {
+        "without": [(row.id,) for table in sides for row in table.rows if len(table.rows) > 1 and row.id not in keep],
+        "swap": pairs,
+        "move": pairs,
+        "weaken": [(row.id,) for row in rows if row.access.ordering in (Ordering.ACQUIRE, Ordering.RELEASE)],
+        "order": [(row.id, word) for row in rows for word in ORDERINGS.get(row.access.kind, ())],
+        "redirect": [
+            (row.id, outcome.value, place)
+            for row in rows
+            for outcome, _ in row.then
+            for place in (LOOK_PLACES if row.is_look else PLACES)
+        ],
+        "flip": [(row.id,) for row in rows if row.access.kind in (Kind.LOAD, Kind.STORE)],
+        "retarget": [
+            (row.id, flag)
+            for table, flags in zip(sides, (WRITERS_FLAGS, READERS_FLAGS), strict=True)
+            for row in table.rows
+            if row.access.flag is not None
+            for flag in flags
+        ],
+        "advance": [(side, blocks) for side in ("writer", "reader") for blocks in range(3)],
+        "fence": [(row.id, side, word) for row in rows for side in ("before", "after") for word in FENCES],
+        "lock": [(row.id, side) for row in rows for side in ("before", "after")],
+        "policy": [("ring",), ("scan",)],
+        "initial-read-flag": [(0,), (1,)],
+        "missing-readers": [(count,) for count in range(4) if any(map(_counts_readers, variant.writer.rows))],
+    }
+    return {name: st.sampled_from(possible) for name, possible in arguments.items() if possible}
+
+
+def _counts_readers(row: Row) -> bool:
+    return row.is_look and row.access.flag in (Flag.EACH, Flag.BUT_LAST)
+
+
+def edited(variant: Variant, operation: str, *arguments: Any) -> Variant:
+    """One edit more, made by the method that makes it."""
+    match operation:
+        case "move":
+            return variant.moved(arguments[0], before=arguments[1])
+        case "fence":
+            row_id, side, ordering = arguments
+            return variant.fenced(ordering, **{side: row_id})
+        case "lock":
+            row_id, side = arguments
+            return variant.locked(**{side: row_id})
+        case "policy":
+            return variant.replace(policy=arguments[0])
+        case "initial-read-flag":
+            return variant.replace(initial_read_flag=arguments[0])
+        case "missing-readers":
+            return variant.replace(missing_readers=arguments[0])
+    made: dict[str, Callable[..., Variant]] = {
+        "without": variant.without,
+        "swap": variant.swapped,
+        "weaken": variant.weakened,
+        "order": variant.ordered,
+        "redirect": variant.redirected,
+        "flip": variant.flipped,
+        "retarget": variant.retargeted,
+        "advance": variant.advancing,
+    }
+    return made[operation](*arguments)
+
+
+@st.composite
+def variants(draw: Draw, *, keep: tuple[str, ...] = (), edits_max: int = 6, never: tuple[str, ...] = ()) -> Variant:
+    """The shipped tables after random edits, of which each makes sense.
+
+    ``keep``: rows that are not dropped. ``never``: operations that are not drawn. No table loses its last row.
     """
     variant = PROTOCOL
     for _ in range(draw(st.integers(0, edits_max))):
-        sides = (variant.writer.rows, variant.reader.rows)
-        pairs = [(a.id, b.id) for rows in sides for a in rows for b in rows if a is not b]
-        droppable = [row.id for rows in sides for row in rows if len(rows) > 1 and row.id not in keep]
-        ordered = [row.id for rows in sides for row in rows if row.access.ordering in (Ordering.ACQUIRE, Ordering.RELEASE)]
-        possible = ["policy", "initial-read-flag"]
-        possible += ["swap", "move"] if pairs else []
-        possible += ["without"] if droppable else []
-        possible += ["weaken"] if ordered else []
-        possible += ["missing-readers"] if any(row.id == "W2" for row in variant.writer.rows) else []
-        match draw(st.sampled_from(possible)):
-            case "policy":
-                variant = variant.replace(policy=draw(st.sampled_from(["ring", "scan"])))
-            case "initial-read-flag":
-                variant = variant.replace(initial_read_flag=draw(st.integers(0, 1)))
-            case "swap":
-                variant = variant.swapped(*draw(st.sampled_from(pairs)))
-            case "move":
-                row_id, before = draw(st.sampled_from(pairs))
-                variant = variant.moved(row_id, before=before)
-            case "without":
-                variant = variant.without(draw(st.sampled_from(droppable)))
-            case "weaken":
-                variant = variant.weakened(draw(st.sampled_from(ordered)))
-            case _:
-                variant = variant.replace(missing_readers=draw(st.integers(0, 3)))
+        possible = {name: arguments for name, arguments in _operations(variant, keep).items() if name not in never}
+        operation = draw(st.sampled_from(sorted(possible)))
+        variant = edited(variant, operation, *draw(possible[operation]))
     return variant
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from ringbuffer.checker import claims, explore
+from ringbuffer.checker import checks, explore
 from ringbuffer.checker.claims import CLAIMS
 from ringbuffer.cli import main
 from ringbuffer.protocol import PROTOCOL
@@ -113,7 +113,7 @@ def test_edits_apply_in_the_order_typed(capsys: pytest.CaptureFixture[str]) -> N
         (("check", "--messages", "0"), "messages is 0"),
         (("check", "--readers", "many"), "invalid int value"),
         (("replay", "nonsense"), "no replay token"),
-        (("replay", "rb1.r1b1p2w1m0a1sc.shipped.000000.0..0000"), "damaged"),
+        (("replay", "rb2.r1b1p2w1m0a1t0knsc.shipped.000000.0..0000"), "damaged"),
         (("spec", "--check", "--folder", "/nowhere"), "no chapters"),
         (("spec",), "required"),
         ((), "required"),
@@ -201,7 +201,7 @@ def test_nobody_who_reads_the_output_is_no_verdict() -> None:
 
 
 def test_processes_that_lose_are_refuted(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(claims, "PROCESS_MESSAGES", 50)
+    monkeypatch.setattr(checks, "PROCESS_MESSAGES", 50)
     status, found = report(capsys, "check", "--claim", "processes", "--without", "R1")
     assert (status, found["verdict"]) == (1, "refuted")
     assert "reader" in found["claims"][0]["note"]

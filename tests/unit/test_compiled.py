@@ -7,14 +7,17 @@ import inspect
 import platform
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from itertools import product
 from typing import Any, TypeAlias
 
 import pytest
-from edits import variants
+from edits import FENCES_AND_LOCKS, edited, variants
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support import SHM, is_mapped
 
+from ringbuffer import ShmRingBuffer, ShmRingBufferIO
+from ringbuffer.checker.lockstep import Lockstep
 from ringbuffer.compiled import (
     ENDED,
     FOUND,
@@ -30,16 +33,17 @@ from ringbuffer.compiled import (
 from ringbuffer.errors import UnsupportedPlatformError, VariantError
 from ringbuffer.memory.layout import Layout
 from ringbuffer.memory.shared import Segment
-from ringbuffer.protocol import ORIGINAL, PROTOCOL, Edge, Flag, Kind, Outcome, Program, Role, Variant, resolve
+from ringbuffer.protocol import ORIGINAL, PROTOCOL, Edge, Flag, Kind, Outcome, Program, Role, Variant
 from ringbuffer.simulator import ABORT, PROCEED, Actor, Model, Setup, State
 
 READERS, BLOCKS = 3, 2
+SEVERAL = (Flag.EACH, Flag.BUT_LAST)
 Flags: TypeAlias = list[list[int]]
 Draw: TypeAlias = Callable[[tuple[int, ...]], int]
 """Picks the next of the ranks that may be visited."""
 
-RUNNABLE = variants(keep=("W4", "R3"))
-"""Edited tables that keep the caller's part on both sides."""
+RUNNABLE = variants(keep=("W4", "R3"), never=FENCES_AND_LOCKS)
+"""Edited tables that keep the caller's part on both sides, and have only accesses that Python can make."""
 FLAGS = st.lists(st.lists(st.integers(0, 1), min_size=1 + READERS, max_size=1 + READERS), min_size=BLOCKS, max_size=BLOCKS)
 CALLS = st.lists(st.tuples(st.sampled_from(["begin", "finish", "abort"]), FLAGS), min_size=1, max_size=6)
 RANKS = st.integers(-1, READERS - 1)
@@ -90,17 +94,25 @@ def interpret(program: Program, call: str, flags: Flags, block: int, rank: int) 
     if call != "begin":
         branch = payload.branch(Outcome.DONE if call == "finish" else Outcome.ABORTED)
         if branch.edge is not Edge.FORWARD:
-            return ENDED, (block + branch.advance) % BLOCKS
+            return WAIT if branch.edge is Edge.WAITED else ENDED, (block + branch.advance) % BLOCKS
         pc = branch.pc
     while True:
         instruction = program[pc]
         access = instruction.row.access
         if instruction.row.is_payload:
             return FOUND, block
-        touched = {Flag.WRITTEN: [0], Flag.OWN: [1 + rank], Flag.EACH: list(range(1, 1 + READERS)), None: []}[access.flag]
+        touched = {
+            Flag.WRITTEN: [0],
+            Flag.OWN: [1 + rank],
+            Flag.NEIGHBOUR: [1 + (rank + 1) % READERS],
+            Flag.EACH: list(range(1, 1 + READERS)),
+            Flag.BUT_LAST: list(range(1, READERS)),
+            None: [],
+        }[access.flag]
         if access.kind is Kind.LOAD:
             zeros = sum(1 for flag in touched if flags[block][flag] == 0)
-            outcome = Outcome.ONE if zeros <= access.missing_allowed else Outcome.ZERO
+            allowed = access.missing_allowed if access.flag in SEVERAL else 0
+            outcome = Outcome.ONE if zeros <= allowed else Outcome.ZERO
         else:
             assert access.value is not None
             for flag in touched:
@@ -130,15 +142,15 @@ class Recording:
         stops: list[Stop] = []
         waited = False
         if call != "begin":
-            state, _ = self._take(state, PROCEED if call == "finish" else ABORT)
+            state, waited = self._take(state, PROCEED if call == "finish" else ABORT)
         elif payload_pc == 0:
             return FOUND, stops, flags
         while call == "begin" or not self._is_at_the_start(state):
             me = state.actors[self.actor]
             if me.pc == payload_pc:
                 return FOUND, stops, self._flags(state)
-            each = self.program[me.pc].row.access.flag is Flag.EACH
-            ranks = tuple(rank for rank in range(READERS) if me.todo >> rank & 1) if each else (0,)
+            several = self.program[me.pc].row.access.flag in SEVERAL
+            ranks = tuple(rank for rank in range(READERS) if me.todo >> rank & 1) if several else (0,)
             stops.append((me.pc, me.block, ranks))
             state, waited = self._take(state, pick(ranks))
             if self._is_at_the_start(state):
@@ -148,7 +160,7 @@ class Recording:
 
     def _state(self, flags: Flags, here: Actor) -> State:
         initial = self.model.initial()
-        cells = (*(flag for entry in flags for flag in entry), *(0,) * BLOCKS)
+        cells = (*(flag for entry in flags for flag in entry), *(0,) * (BLOCKS + len(initial.actors)))
         actors = (*initial.actors[: self.actor], here, *initial.actors[self.actor + 1 :])
         return initial._replace(memory=cells, actors=actors)
 
@@ -174,6 +186,11 @@ def step_through(generator: Any, pick: Draw) -> tuple[int, list[Stop]]:
             return end.value, stops
         stops.append(stop)
         answer = pick(stop[2])
+
+
+def first(ranks: tuple[int, ...]) -> int:
+    """The lowest rank; anything where there is none to pick."""
+    return min(ranks, default=0)
 
 
 UNTIMED = settings(deadline=None)
@@ -262,8 +279,11 @@ def test_the_writer_of_a_ring_without_readers_never_waits() -> None:
             for _ in range(3):
                 assert [rows.begin(), rows.finish()] == [FOUND, ENDED]
         with bound(PROTOCOL.programs[0], segment, -1, stepping=True) as rows:
-            stops = step_through(rows.begin(), min), step_through(rows.finish(), min)
-            assert stops == ((FOUND, [(0, 0, (0,)), (2, 0, (0,))]), (ENDED, [(5, 0, (0,))]))
+            stops = step_through(rows.begin(), first), step_through(rows.finish(), first)
+            assert stops == (
+                (FOUND, [(0, 0, (0,)), (1, 0, ()), (2, 0, (0,))]),
+                (ENDED, [(4, 0, ()), (5, 0, (0,))]),
+            )
     finally:
         segment.unlink()
         segment.close()
@@ -336,7 +356,7 @@ def bind(flags_of, read_of, following, ones, zeros, own):
         flags = flags_of[index]
         yield 0, index, (0,)
         if flags[0]:  # W1
-            todo, zeros = {0, 1, 2}, 0
+            todo, zeros = set(range(3)), 0
             while todo and zeros <= 0:
                 rank = yield 1, index, tuple(sorted(todo))
                 todo.remove(rank)
@@ -355,7 +375,7 @@ def bind(flags_of, read_of, following, ones, zeros, own):
     def finish():
         nonlocal index
         flags = flags_of[index]
-        todo = {0, 1, 2}
+        todo = set(range(3))
         while todo:
             rank = yield 4, index, tuple(sorted(todo))
             todo.remove(rank)
@@ -436,15 +456,53 @@ def test_fewer_readers_than_all_are_counted_in_the_plain_form() -> None:
     assert "if read_of[index].tobytes().count(0) <= 1:  # W2" in source
 
 
-@pytest.mark.parametrize(("value", "plain", "stepping"), [(0, "zeros", 0), (1, "ones", 1)])
-def test_all_read_flags_are_stored_with_the_value_that_the_row_names(value: int, plain: str, stepping: int) -> None:
-    """No edit makes a row that sets them all; the printer knows rows, not the protocol."""
-    row = PROTOCOL.row("W5")
-    odd = replace(row, access=replace(row.access, value=value))
-    rows = tuple(odd if each is row else each for each in PROTOCOL.writer.rows)
-    program = resolve(replace(PROTOCOL.writer, rows=rows))
+@pytest.mark.parametrize(("variant", "plain", "stepping"), [(PROTOCOL, "zeros", 0), (PROTOCOL.flipped("W5"), "ones", 1)])
+def test_all_read_flags_are_stored_with_the_value_that_the_row_names(variant: Variant, plain: str, stepping: int) -> None:
+    program = variant.programs[0]
     assert f"read_of[index][:] = {plain}  # W5" in compile_program(program, 2)
     assert f"read_of[index][rank] = {stepping}  # W5" in compile_program(program, 2, stepping=True)
+
+
+@pytest.mark.parametrize(
+    ("variant", "number", "plain", "stepping"),
+    [
+        (
+            PROTOCOL.retargeted("W2", "but-last"),
+            0,
+            "if read_of[index][:-1] == ones[:-1]:  # W2",
+            "todo, zeros = set(range(2)), 0",
+        ),
+        (PROTOCOL.retargeted("W5", "but-last"), 0, "read_of[index][:-1] = zeros[:-1]  # W5", "todo = set(range(2))"),
+        (PROTOCOL.retargeted("W5", "but-last").flipped("W5"), 0, "read_of[index][:-1] = ones[:-1]  # W5", "[rank] = 1  # W5"),
+        (
+            PROTOCOL.retargeted("W2", "but-last").replace(missing_readers=1),
+            0,
+            "if read_of[index][:-1].tobytes().count(0) <= 1:  # W2",
+            "while todo and zeros <= 1:",
+        ),
+        (PROTOCOL.retargeted("W2", "written"), 0, "if flags[0]:  # W2", "if flags[0]:  # W2"),
+        (PROTOCOL.retargeted("W6", "each"), 0, "read_of[index][:] = ones  # W6", "read_of[index][rank] = 1  # W6"),
+        (PROTOCOL.retargeted("R1", "neighbour"), 1, "if flags[own % 3 + 1]:  # R1", "if flags[own % 3 + 1]:  # R1"),
+        (PROTOCOL.retargeted("R4", "neighbour"), 1, "flags[own % 3 + 1] = 1  # R4", "flags[own % 3 + 1] = 1  # R4"),
+        (PROTOCOL.retargeted("R1", "each"), 1, "if read_of[index] == ones:  # R1", "todo, zeros = set(range(3)), 0"),
+        (PROTOCOL.advancing("writer", 2), 0, "index = following[following[index]]", "index = following[following[index]]"),
+        (PROTOCOL.flipped("R4"), 1, "flags[own] = 0  # R4", "flags[own] = 0  # R4"),
+    ],
+    ids=str,
+)
+def test_other_flags_other_values_and_other_moves_are_printed_so(
+    variant: Variant, number: int, plain: str, stepping: str
+) -> None:
+    program = variant.programs[number]
+    for source, line in ((compile_program(program, 3), plain), (compile_program(program, 3, stepping=True), stepping)):
+        assert line in source
+        assert line not in compile_program(PROTOCOL.programs[number], 3, stepping=source != compile_program(program, 3))
+
+
+def test_an_actor_that_forgets_to_go_on_is_printed_without_a_move() -> None:
+    for number, who in enumerate(("writer", "reader")):
+        assert "index = following[index]" in compile_program(PROTOCOL.programs[number], 2)
+        assert "following[index]" not in compile_program(PROTOCOL.advancing(who, 0).programs[number], 2)
 
 
 def test_orderings_make_no_difference_to_what_is_printed() -> None:
@@ -462,6 +520,113 @@ def test_the_source_is_found_by_tracebacks_and_debuggers(segments: tuple[Segment
     with bound(PROTOCOL.programs[0], segments[0], -1) as rows:
         assert "read_of[index][:] = zeros  # W5" in inspect.getsource(rows.finish)
         assert rows.finish.__code__.co_filename.startswith("<rows of the writer, 3 readers #")
+
+
+ROWS = tuple(row.id for program in PROTOCOL.programs for row in (instruction.row for instruction in program.instructions))
+RETARGETS = [(row_id, flag) for row_id in ROWS for flag in ("written", "each", "but-last") if row_id not in ("W4", "R3")]
+RETARGETS += [(row_id, flag) for row_id in ("R1", "R2", "R4") for flag in ("own", "neighbour")]
+LEADS = [
+    (row_id, outcome.value, place)
+    for row_id in ROWS
+    for outcome, _ in PROTOCOL.row(row_id).then
+    for place in ("next", "wait", "restart", *(("found", "otherwise") if PROTOCOL.row(row_id).is_look else ()))
+]
+EACH_EDIT = [
+    *(("retarget", *arguments) for arguments in RETARGETS),
+    *(("redirect", *arguments) for arguments in LEADS),
+    *(("flip", row_id) for row_id in ROWS if row_id not in ("W4", "R3")),
+    *(("advance", side_, blocks) for side_ in ("writer", "reader") for blocks in range(3)),
+]
+CLEAR, FULL = [[0] * (1 + READERS)] * BLOCKS, [[1] * (1 + READERS)] * BLOCKS
+MIXED = [[[1, 0, 1, 0], [0, 1, 0, 1]], [[0, 1, 1, 0], [1, 0, 0, 1]], [[1, 1, 1, 0], [1, 0, 1, 1]], [[1, 1, 0, 1], [0, 0, 1, 1]]]
+SOME_FLAGS = (CLEAR, FULL, *MIXED, [[0, 1, 1, 1]] * BLOCKS, [[1, 0, 0, 0]] * BLOCKS)
+
+
+@pytest.mark.parametrize("edit", EACH_EDIT, ids=lambda edit: "-".join(map(str, edit)))
+def test_each_edit_of_one_row_runs_as_the_model_does_on_every_end(
+    segments: tuple[Segment, Segment], edit: tuple[Any, ...]
+) -> None:
+    """Every call on various flags; the stepping form against the model, the plain form against the interpreter."""
+    variant = edited(PROTOCOL, *edit)
+    for rank in (-1, 0, READERS - 1):
+        recording, program, block = Recording(variant, rank), side(variant, rank), 0
+        with bound(program, segments[0], rank) as plain, bound(program, segments[1], rank, stepping=True) as stepping:
+            for flags, call in product(SOME_FLAGS, ("begin", "finish", "abort")):
+                for segment in segments:
+                    put(segment, flags)
+                ended, stops, after = recording.call(call, flags, max)
+                assert step_through(getattr(stepping, call)(), max) == (ended, stops)
+                result = getattr(plain, call)()
+                mine = [list(entry) for entry in flags]
+                expected, block = interpret(program, call, mine, block, rank)
+                assert result == expected == ended
+                assert get(segments[0]) == get(segments[1]) == after == mine
+                assert plain.where() == stepping.where() == recording.block == block
+
+
+def test_a_loop_over_no_flags_makes_no_access_and_comes_out_as_all_set() -> None:
+    """With one reader, all flags but the last are none. The stepping form stops there all the same, as the model does."""
+    segment = Segment.create(Layout(1, 8, 1))
+    try:
+        for stepping in (False, True):
+            put_one(segment, [1, 0])
+            with bound(PROTOCOL.retargeted("W2", "but-last").programs[0], segment, -1, stepping=stepping) as rows:
+                if stepping:
+                    assert step_through(rows.begin(), first) == (FOUND, [(0, 0, (0,)), (1, 0, ()), (2, 0, (0,))])
+                else:
+                    assert rows.begin() == FOUND
+    finally:
+        segment.unlink()
+        segment.close()
+
+
+def put_one(segment: Segment, entry: list[int]) -> None:
+    with segment.flags(0) as view:
+        view[:] = bytes(entry)
+
+
+@pytest.mark.parametrize(
+    ("variant", "number", "words"),
+    [
+        (PROTOCOL.fenced(before="W6"), 0, "F1 (seq_cst fence) cannot be run in Python: explore it on a simulated memory"),
+        (PROTOCOL.fenced("acq-rel", after="R1"), 1, "F1 (acq_rel fence) cannot be run in Python"),
+        (PROTOCOL.fenced("acquire", before="R3"), 1, "F1 (acquire fence) cannot be run in Python"),
+        (PROTOCOL.fenced("release", after="W4"), 0, "F1 (release fence) cannot be run in Python"),
+        (PROTOCOL.locked(before="W6"), 0, "L1 (exchange lock ← 1) cannot be run in Python: explore it on a simulated memory"),
+        (PROTOCOL.locked(after="R2"), 1, "L1 (exchange lock ← 1) cannot be run in Python"),
+        (PROTOCOL.locked(before="W3").without("L1"), 0, "U1 (store lock ← 0) cannot be run in Python"),
+    ],
+    ids=str,
+)
+def test_fences_and_locks_are_refused_by_name(
+    segments: tuple[Segment, Segment], variant: Variant, number: int, words: str
+) -> None:
+    refused, other = variant.programs[number], variant.programs[1 - number]
+    for stepping in (False, True):
+        with pytest.raises(VariantError) as caught:
+            compile_program(refused, READERS, stepping=stepping)
+        assert words in str(caught.value)
+        with pytest.raises(VariantError):
+            bind(refused, segments[0], (-1, 0)[number], stepping=stepping)
+        with bound(other, segments[0], (0, -1)[number], stepping=stepping):
+            pass
+
+
+@pytest.mark.parametrize("variant", [PROTOCOL.fenced(before="W6"), PROTOCOL.locked(after="R4")], ids=str)
+def test_stepping_tables_with_a_fence_or_a_lock_on_a_segment_is_refused_and_leaves_none(variant: Variant) -> None:
+    before = set(SHM.iterdir())
+    with pytest.raises(VariantError, match="cannot be run in Python: explore it on a simulated memory"):
+        Lockstep(Setup(variant))
+    assert not [entry for entry in set(SHM.iterdir()) - before if is_mapped(entry.name)]
+
+
+@pytest.mark.parametrize(("variant", "rank"), [(PROTOCOL.fenced(before="W6"), -1), (PROTOCOL.locked(after="R4"), 0)], ids=str)
+def test_a_ring_has_no_end_whose_table_has_a_fence_or_a_lock(variant: Variant, rank: int) -> None:
+    with ShmRingBuffer(1, 64, 2, protocol=variant) as ring:
+        for _ in range(2):
+            with pytest.raises(VariantError, match="cannot be run in Python: explore it on a simulated memory"):
+                ShmRingBufferIO(ring, rank)
+        ShmRingBufferIO(ring, -1 - rank).close()
 
 
 # Where an interrupt cannot come between an access and the move that belongs to it.

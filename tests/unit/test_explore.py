@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from itertools import pairwise
 from typing import Any
 
@@ -18,10 +19,12 @@ from ringbuffer.checker import HOLDS, UNKNOWN, Advance, Result
 from ringbuffer.checker import REFUTED as IS_REFUTED
 from ringbuffer.errors import GeometryError, VariantError
 from ringbuffer.protocol import ORIGINAL, PROTOCOL, Variant
-from ringbuffer.protocol.properties import ALL, LIVENESS, SAFETY, WITNESSES
+from ringbuffer.protocol.properties import ALL, LIVENESS, RACE, SAFETY, WITNESSES
 from ringbuffer.simulator import Model, Setup, Simulation, State
 
-KEPT_BY_SCANNING = tuple(name for name in ALL if name not in ("reordered", "starved"))
+JUDGED = tuple(name for name in ALL if name != RACE)
+"""What a memory judges that does not look for races."""
+KEPT_BY_SCANNING = tuple(name for name in JUDGED if name not in ("reordered", "starved"))
 
 
 def variant_of(edits: str) -> Variant:
@@ -57,7 +60,7 @@ def test_right_protocols_hold_after_this_many_states(
     policy: str, readers: int, blocks: int, aborts: bool, states: int, transitions: int, depth: int
 ) -> None:
     """The ring keeps all properties, and scanning all but order, whatever the size: complete, and not vacuous."""
-    kept = ALL if policy == "ring" else KEPT_BY_SCANNING
+    kept = JUDGED if policy == "ring" else KEPT_BY_SCANNING
     result = explore(PROTOCOL.replace(policy=policy), readers, blocks, aborts=aborts, properties=kept)
     assert (result.status, result.complete, result.vacuous) == (HOLDS, True, ())
     assert (result.property, result.trace, result.token, result.cycle_start) == (None, (), None, None)
@@ -111,7 +114,7 @@ def test_an_explorer_written_by_hand_reaches_the_same_states(policy: str, reader
     model = Model(Setup(PROTOCOL.replace(policy=policy), readers, blocks, aborts=aborts))
     states, _ = whole_graph(model)
     assert {abstraction(model, state) for state in states} == {hand_written_abstraction(world) for world in worlds}
-    kept = ALL if policy == "ring" else KEPT_BY_SCANNING
+    kept = JUDGED if policy == "ring" else KEPT_BY_SCANNING
     result = explore(model.setup.variant, readers, blocks, aborts=aborts, properties=kept)
     assert (result.states, result.transitions) == (len(worlds), count) == (len(states), result.transitions)
 
@@ -152,7 +155,7 @@ def test_brute_force_with_three_messages_finds_the_same_faults_at_the_same_depth
         return explore(setup.variant, readers, blocks, 3, aborts=False, properties=properties)
 
     assert {name: len(ask(name).trace) for name in shortest} == shortest
-    kept = [name for name in SAFETY if name not in shortest]
+    kept = [name for name in SAFETY if name not in shortest and name != RACE]
     if kept:
         result = ask(*kept)
         assert (result.status, result.complete) == (HOLDS, True)
@@ -249,13 +252,52 @@ def test_two_writers_of_few_messages_reach_finitely_many_states() -> None:
 
 
 def test_all_partners_are_seen_on_two_readers_and_two_blocks() -> None:
-    assert explore().seen == frozenset(WITNESSES)
+    """But for a killed process, which none is unless that is asked for."""
+    assert explore().seen == frozenset(WITNESSES) - {"killed"}
+    assert explore(readers=1, killed="reader", properties=SAFETY[:1]).seen >= {"killed", "received"}
 
 
 def test_the_explorer_asks_the_shipped_protocol_of_two_readers_and_two_blocks_unless_told_otherwise() -> None:
+    """Its reductions are on: payloads are merged to one word, and readers keep their names, because progress is judged."""
     result = checker.explore()
-    assert result.setup == Setup(PROTOCOL, readers=2, blocks=2, words=2, writers=1, messages=None, aborts=True, memory="sc")
-    assert (result.status, result.properties, result.states) == (HOLDS, ALL, 2567)
+    assert result.setup == Setup(PROTOCOL, 2, 2, 1, 1, None, True, "sc", 0, "")
+    assert (result.status, result.properties, result.vacuous, result.capped) == (HOLDS, JUDGED, (), False)
+    assert result.reductions == ("rotation", "payload", "settled")
+    assert (result.states, result.transitions) == (717, 2628)
+
+
+def test_without_reductions_the_explorer_asks_about_payloads_of_two_words() -> None:
+    result = checker.explore(reductions=())
+    assert result.setup == Setup(PROTOCOL, 2, 2, 2, 1, None, True, "sc", 0, "")
+    assert (result.properties, result.reductions, result.states) == (JUDGED, (), 2567)
+
+
+@pytest.mark.parametrize(
+    ("memory", "asked", "judged"),
+    [
+        ("sc", None, JUDGED),
+        ("tso", None, JUDGED),
+        ("ra", None, SAFETY),
+        ("ra-relaxed", None, tuple(name for name in SAFETY if name != RACE)),
+        ("sc", ("starved", "torn", "race"), ("torn", "starved")),
+        ("ra", ("torn", "progress"), ("torn", "race")),
+        ("ra", ("race",), ("race",)),
+    ],
+)
+def test_a_result_says_which_properties_its_memory_could_judge(
+    memory: str, asked: tuple[str, ...] | None, judged: tuple[str, ...]
+) -> None:
+    assert explore(readers=1, blocks=1, memory=memory, properties=asked).properties == judged
+
+
+@pytest.mark.parametrize(
+    ("memory", "asked"),
+    [("sc", ("race",)), ("tso", ("race",)), ("ra-relaxed", ("race",)), ("ra-relaxed", LIVENESS), ("ra", LIVENESS)],
+)
+def test_what_a_memory_cannot_judge_is_refused(memory: str, asked: tuple[str, ...]) -> None:
+    words = re.escape(f"{', '.join(asked)} cannot be judged under the memory {memory!r}")
+    with pytest.raises(VariantError, match=words):
+        explore(memory=memory, properties=asked)
 
 
 @pytest.mark.parametrize(
@@ -315,6 +357,10 @@ NO_READER = PROTOCOL.without("R1").without("R2").without("R3").without("R4")
         ({"messages": 0}, GeometryError, "messages is 0"),
         ({"messages": 1001}, GeometryError, "messages is 1001"),
         ({"memory": "dram"}, VariantError, "unknown memory 'dram'"),
+        ({"twins": 2}, GeometryError, "twins is 2, and rank 0 can have up to 1"),
+        ({"twins": -1}, GeometryError, "twins is -1"),
+        ({"killed": "nobody"}, VariantError, "killed is 'nobody', and it is one of '', 'reader', 'writer'"),
+        ({"reductions": ("names",)}, VariantError, "unknown reduction 'names'; the reductions are rotation, symmetry,"),
         ({"properties": ("speed",)}, VariantError, "unknown property 'speed'"),
         ({"properties": ("received",)}, VariantError, "unknown property 'received'"),
         ({"variant": NO_READER}, VariantError, "the reader's table has no rows left"),

@@ -7,20 +7,31 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ringbuffer.errors import GeometryError, RingBufferError, VariantError
-from ringbuffer.memory.base import BLOCKS_MAX, READERS_MAX, WORDS_MAX, Shape
-from ringbuffer.memory.simulated import MEMORIES, SequentiallyConsistent, make_memory
+from ringbuffer.memory.base import BLOCKS_MAX, NOBODY, READERS_MAX, WORDS_MAX, Footprint, Shape
+from ringbuffer.memory.release_acquire import ReleaseAcquire
+from ringbuffer.memory.sequential import SequentiallyConsistent
+from ringbuffer.memory.simulated import MEMORIES, check_memory, make_memory
+from ringbuffer.memory.tso import TotalStoreOrder
 from ringbuffer.protocol import Ordering
 
 SHAPES = st.builds(Shape, st.integers(1, 3), st.integers(1, 3), st.integers(1, 3))
 
 
 @given(SHAPES)
-def test_every_flag_and_every_word_has_a_location_of_its_own(shape: Shape) -> None:
+def test_every_flag_every_word_and_every_lock_has_a_location_of_its_own(shape: Shape) -> None:
     flags = [shape.flag(block, flag) for block in range(shape.blocks) for flag in range(1 + shape.readers)]
     words = [shape.word(block, word) for block in range(shape.blocks) for word in range(shape.words)]
+    locks = [shape.lock(actor) for actor in range(shape.actors)]
     assert flags == list(range(shape.flag_count))
-    assert words == list(range(shape.flag_count, shape.flag_count + shape.blocks * shape.words))
+    assert words == list(range(shape.flag_count, shape.word_end))
+    assert locks == list(range(shape.word_end, shape.size))
     assert shape.entry_size == 1 + shape.readers
+    assert [shape.block_of_word(word) for word in words] == [block for block in range(shape.blocks) for _ in range(shape.words)]
+
+
+def test_there_is_one_writer_and_one_actor_for_each_reader_unless_told_otherwise() -> None:
+    assert Shape(2, 1).ranks == (NOBODY, 0, 1)
+    assert Shape(2, 1, ranks=(NOBODY, NOBODY, 0, 1, 0)).actors == 5
 
 
 def test_a_payload_has_two_words_unless_told_otherwise() -> None:
@@ -48,17 +59,34 @@ def test_a_shape_at_the_bounds_is_allowed() -> None:
     assert Shape(READERS_MAX, BLOCKS_MAX, WORDS_MAX).flag_count == BLOCKS_MAX * (1 + READERS_MAX)
 
 
+def footprints(shape: Shape) -> tuple[Footprint, ...]:
+    """Of actors that touch every flag, of whom the first fills and the others read."""
+    flags = frozenset(range(shape.flag_count))
+    return tuple(Footprint(flags, flags, reads=bool(actor), fills=not actor) for actor in range(shape.actors))
+
+
 def test_memories_are_made_by_name_and_know_it() -> None:
-    for name in MEMORIES:
-        memory = make_memory(name, Shape(2, 2))
+    shape = Shape(2, 2)
+    kinds = {"sc": SequentiallyConsistent, "tso": TotalStoreOrder, "ra": ReleaseAcquire, "ra-relaxed": ReleaseAcquire}
+    assert list(MEMORIES) == list(kinds)
+    for name, kind in kinds.items():
+        check_memory(name)
+        memory = make_memory(name, shape, footprints(shape))
         assert memory.name == name
-        assert memory.shape == Shape(2, 2)
-    assert isinstance(make_memory("sc", Shape(1, 1)), SequentiallyConsistent)
+        assert memory.shape == shape
+        assert isinstance(memory, kind)
+        assert not memory.capped
+        assert memory.has_buffers == (name == "tso")
+        assert memory.judges_races == (name == "ra")
 
 
-def test_an_unknown_memory_is_refused_and_the_known_ones_are_named() -> None:
-    with pytest.raises(VariantError, match="unknown memory 'dram'; the simulated memories are sc"):
-        make_memory("dram", Shape(1, 1))
+@pytest.mark.parametrize("name", ["dram", "", "SC", "ra_relaxed"])
+def test_an_unknown_memory_is_refused_and_the_known_ones_are_named(name: str) -> None:
+    words = f"unknown memory {name!r}; the simulated memories are sc, tso, ra, ra-relaxed"
+    with pytest.raises(VariantError, match=words):
+        make_memory(name, Shape(1, 1), ())
+    with pytest.raises(VariantError, match=words):
+        check_memory(name)
 
 
 @pytest.mark.parametrize("read_flag", [0, 1])
@@ -75,7 +103,7 @@ def test_at_first_only_the_read_flags_may_be_set(read_flag: int) -> None:
 @given(SHAPES, st.data())
 def test_under_sequential_consistency_a_load_returns_the_last_store_of_anybody(shape: Shape, data: st.DataObject) -> None:
     memory = SequentiallyConsistent(shape)
-    locations = shape.flag_count + shape.blocks * shape.words
+    locations = shape.size
     state = memory.initial(0)
     stored = dict.fromkeys(range(locations), 0)
     for _ in range(data.draw(st.integers(0, 20))):
@@ -93,7 +121,8 @@ def test_under_sequential_consistency_a_load_returns_the_last_store_of_anybody(s
     for block in range(shape.blocks):
         assert memory.entry(state, block) == tuple(stored[shape.flag(block, flag)] for flag in range(shape.entry_size))
         assert memory.payload(state, block) == tuple(stored[shape.word(block, word)] for word in range(shape.words))
-    assert memory.messages(state) == tuple(stored[location] for location in range(shape.flag_count, locations))
+    assert memory.messages(state) == tuple(stored[location] for location in range(shape.flag_count, shape.word_end))
+    assert [memory.newest(state, location) for location in range(locations)] == list(stored.values())
     assert hash(state) == hash(tuple(stored.values()))
 
 

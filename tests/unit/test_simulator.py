@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import random
+from collections import defaultdict
+from itertools import product
+from typing import Any, TypeAlias
+
 import pytest
 from edits import variants
 from hypothesis import given, settings
@@ -9,9 +14,11 @@ from hypothesis import strategies as st
 
 from ringbuffer.errors import GeometryError, VariantError
 from ringbuffer.memory.base import Shape
-from ringbuffer.memory.simulated import SequentiallyConsistent
+from ringbuffer.memory.sequential import SequentiallyConsistent
+from ringbuffer.memory.tso import Buffered
 from ringbuffer.protocol import ORIGINAL, PROTOCOL, Case, Variant, classify
 from ringbuffer.simulator import MESSAGES_MAX, TORN, WRITERS_MAX, Model, Setup, Simulation, State, follow
+from ringbuffer.state import stored_at, unmarked
 from ringbuffer.trace.record import Step
 
 SETUPS = st.builds(
@@ -23,6 +30,9 @@ SETUPS = st.builds(
     writers=st.integers(1, 2),
     messages=st.none() | st.integers(1, 5),
     aborts=st.booleans(),
+    memory=st.sampled_from(["sc", "tso"]),
+    twins=st.integers(0, 1),
+    killed=st.sampled_from(["", "reader", "writer"]),
 )
 
 
@@ -49,10 +59,10 @@ def renamed_alike(model: Model, one: State, other: State) -> bool:
     ):
         pairs.add((ours, theirs))
     one_to_one = len({a for a, _ in pairs}) == len(pairs) == len({b for _, b in pairs})
-    flags = [[model.memory.entry(s.memory, b) for b in range(model.setup.blocks)] for s in (one, other)]
+    nameless = [model.memory.renamed(s.memory, dict.fromkeys(model.memory.messages(s.memory), 0)) for s in (one, other)]
     places = [[actor._replace(message=0) for actor in s.actors] for s in (one, other)]
     shapes = [[len(queue) for queue in s.owed] for s in (one, other)]
-    return one_to_one and flags[0] == flags[1] and places[0] == places[1] and shapes[0] == shapes[1]
+    return one_to_one and nameless[0] == nameless[1] and places[0] == places[1] and shapes[0] == shapes[1]
 
 
 @settings(deadline=None, max_examples=50)
@@ -77,25 +87,48 @@ def test_the_steps_of_a_state_come_in_a_fixed_order_actor_by_actor(setup: Setup,
     simulation = Simulation(setup)
     simulation.run(seed, 30)
     choices = [step.choice for step in simulation.possible()]
-    assert choices == [step.choice for step in Model(setup, lasting=True).transitions(simulation.state)]
-    assert choices == sorted(set(choices))
+    assert choices == [step.choice for step in Model(setup, lasting=True, marking=True).transitions(simulation.state)]
+    assert len(set(choices)) == len(choices)
+    assert [actor for actor, _, _ in choices] == sorted(actor for actor, _, _ in choices)
+    rows = [choice for choice in choices if choice[1] >= 0]
+    assert rows == sorted(rows)
+    for actor in range(simulation.model.shape.actors):
+        own = [detail for who, detail, _ in choices if who == actor]
+        assert own == [*(detail for detail in own if detail >= 0), *sorted(d for d in own if d < 0)]
 
 
 @settings(deadline=None, max_examples=60)
 @given(SETUPS, st.integers(0, 2**32))
 def test_both_ways_of_naming_messages_offer_the_same_choices_along_a_run(setup: Setup, seed: int) -> None:
+    """And so does marking what is stored, which the simulation does; but it has no bound on store buffers."""
     simulation, model = Simulation(setup), Model(setup)
     lasting_model = Model(setup, lasting=True)
     state, lasting = model.initial(), lasting_model.initial()
-    assert state == lasting
+    assert state == lasting == simulation.state
     for step in simulation.run(seed, 50):
         ours, theirs = model.transitions(state), lasting_model.transitions(lasting)
+        assert model.memory.capped == lasting_model.memory.capped
+        if model.memory.capped:
+            return
         assert [(t.choice, t.broken, t.seen, t.progress) for t in ours] == [
             (t.choice, t.broken, t.seen, t.progress) for t in theirs
         ]
         state, lasting = ours[step.choice].state, theirs[step.choice].state
         assert renamed_alike(model, state, lasting)
-    assert lasting == simulation.state
+        assert lasting.taken == 0
+    assert lasting == without_marks(simulation)
+    assert simulation.state.taken == len(simulation.steps)
+
+
+def without_marks(simulation: Simulation) -> State:
+    """Where a run has come to, as a model has it that marks nothing."""
+    marked: Any = simulation.state.memory
+    if simulation.setup.memory == "tso":
+        buffers = tuple(tuple((location, unmarked(value)) for location, value in buffer) for buffer in marked.buffers)
+        memory: object = Buffered(tuple(map(unmarked, marked.cells)), buffers)
+    else:
+        memory = tuple(map(unmarked, marked))
+    return simulation.state._replace(memory=memory, taken=0)
 
 
 @settings(deadline=None, max_examples=30)
@@ -103,9 +136,12 @@ def test_both_ways_of_naming_messages_offer_the_same_choices_along_a_run(setup: 
 def test_states_that_differ_in_names_only_are_one_state_without_lasting_names(setup: Setup, seed: int) -> None:
     """The names are small and met in order, so there are finitely many states, whatever was written before."""
     model = Model(setup)
-    state = model.initial()
-    for step in Simulation(setup).run(seed, 50):
-        state = model.transitions(state)[step.choice].state
+    state, draw = model.initial(), random.Random(seed)
+    for _ in range(50):
+        possible = model.transitions(state)
+        if not possible:
+            break
+        state = draw.choice(possible).state
         met = [value for value in model.memory.messages(state.memory) if value > 0]
         met += [actor.message for actor in state.actors if actor.message > 0]
         met += [message for queue in state.owed for message in queue]
@@ -269,32 +305,65 @@ def test_long_random_runs_of_a_right_protocol_break_nothing(variant: Variant, re
     assert sum("receives" in step.note for step in steps) >= 20
 
 
-@settings(deadline=None, max_examples=50)
+Place: TypeAlias = tuple[int | str, str]
+
+
+def place_of(step: Step) -> Place:
+    """Where a step's access goes: a flag or a word of its block, or its actor's lock."""
+    return (step.actor if step.location == "lock" else step.block), step.location
+
+
+@settings(deadline=None, max_examples=80)
 @given(SETUPS, st.integers(0, 2**32))
 def test_a_step_records_what_it_did_to_the_block(setup: Setup, seed: int) -> None:
+    """Values, where they come from, and what the ring looks like: held against a dictionary and store buffers kept here."""
     simulation = Simulation(setup)
-    flags: dict[int, list[int]] = {b: [0, *[setup.variant.initial_read_flag] * setup.readers] for b in range(setup.blocks)}
-    words = {block: [0] * setup.words for block in range(setup.blocks)}
+    flags = ["written", *(f"read[{rank}]" for rank in range(setup.readers))]
+    words = [f"word {word}" for word in range(setup.words)]
+    held: dict[Place, tuple[int, int]] = defaultdict(lambda: (0, 0))
+    for block, flag in product(range(setup.blocks), flags[1:]):
+        held[block, flag] = (setup.variant.initial_read_flag, 0)
+    buffers: dict[str, list[Step]] = defaultdict(list)
     for number, step in enumerate(simulation.run(seed, 60), 1):
         assert step.number == number
-        if step.location.startswith("word"):
-            place = int(step.location.removeprefix("word "))
-            if step.actor.startswith("writer"):
-                words[step.block][place] = step.value
-            assert words[step.block][place] == step.value
+        place, buffer = place_of(step), buffers[step.actor]
+        if step.kind == "flush":
+            source = buffer.pop(0)
+            assert (source.number, source.row, source.value, place_of(source)) == (step.reads_from, step.row, step.value, place)
+            held[place] = (step.value, source.number)
+        elif step.kind in ("store", "fill") and step.location:
+            assert step.reads_from is None
+            if setup.memory == "tso":
+                buffer.append(step)
+            else:
+                held[place] = (step.value, number)
+        elif step.location:
+            under_way = [one for one in buffer if place_of(one) == place]
+            assert (step.value, step.reads_from) == ((under_way[-1].value, under_way[-1].number) if under_way else held[place])
+            assert not step.stale or any(place_of(one) == place for others in buffers.values() for one in others)
+            if step.kind == "exchange":
+                assert not buffer
+                held[place] = (1, number)
         else:
-            place = 0 if step.location == "written" else 1 + int(step.location[5:-1])
-            if "←" in step.access:
-                flags[step.block][place] = step.value
-            assert flags[step.block][place] == step.value
-        assert (step.flags, step.payload) == (tuple(flags[step.block]), tuple(words[step.block]))
+            assert step.kind in ("kill", "fence") or step.access == "no flag to visit"
+        for block, shown in enumerate(step.ring):
+            assert shown.flags == tuple(held[block, flag][0] for flag in flags)
+            assert shown.payload == tuple(held[block, word][0] for word in words)
+        assert (step.flags, step.payload, step.case) == (*step.ring[step.block], step.ring[step.block].case)
+
+
+def test_a_mark_says_which_step_has_stored_a_value() -> None:
+    simulation = Simulation(Setup(readers=1, blocks=1))
+    drive(simulation, WRITE_1)
+    cells = simulation.state.memory
+    assert [(unmarked(value), stored_at(value)) for value in cells[:4]] == [(1, 6), (0, 5), (1, 3), (1, 4)]
 
 
 @settings(deadline=None, max_examples=50)
 @given(SETUPS, st.integers(0, 2**32))
 def test_messages_are_numbered_as_their_fills_begin(setup: Setup, seed: int) -> None:
     simulation = Simulation(setup)
-    fills = [s.value for s in simulation.run(seed, 80) if s.row == "W4" and s.location == "word 0"]
+    fills = [s.value for s in simulation.run(seed, 80) if s.kind == "fill" and s.location == "word 0"]
     assert fills == list(range(1, 1 + len(fills)))
     assert simulation.state.begun == len(fills)
 
