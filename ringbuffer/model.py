@@ -293,7 +293,7 @@ class Model:
         owed = state.owed
         if branch.edge is Edge.WAITED:
             seen = (*seen, "writer-waits" if is_writer else "reader-waits")
-        elif branch.edge is Edge.FINISHED and not is_writer:
+        elif not is_writer and places[me.pc].is_last and branch.edge in (Edge.FINISHED, Edge.FORWARD):
             held = [unmarked(word) for word in self.memory.payload(memory, me.block)]
             owed, fault = judge.passed_over(owed, self.shape.ranks[actor], held)
             broken = (*broken, fault) if fault else broken

@@ -27,20 +27,29 @@ class Place(NamedTuple):
     """Block by block, the flags that it touches: one, or one for each rank."""
     starts: tuple[Actor, ...]
     """Block by block, an actor that has come to this row."""
+    is_last: bool
+    """Whether only fences and locks stand behind it: with this row the actor is done with its block."""
 
 
 def places_of(shape: Shape, actor: int, program: Program) -> tuple[Place, ...]:
     """The rows of an actor, by program counter."""
-    return tuple(_place(shape, actor, instruction) for instruction in program.instructions)
+    last = max((one.pc for one in program.instructions if _touches_the_block(one.row)), default=0)
+    return tuple(_place(shape, actor, one, is_last=one.pc == last) for one in program.instructions)
 
 
-def _place(shape: Shape, actor: int, instruction: Instruction) -> Place:
+def _touches_the_block(row: Row) -> bool:
+    return row.access.kind is not Kind.FENCE and row.access.flag is not Flag.LOCK
+
+
+def _place(shape: Shape, actor: int, instruction: Instruction, *, is_last: bool) -> Place:
     row, blocks = instruction.row, range(shape.blocks)
     locations = tuple(_locations(shape, actor, row.access.flag, block) for block in blocks)
     several = row.access.flag is not None and row.access.flag.is_several
     todo = (1 << len(locations[0])) - 1 if several else 0
     starts = tuple(Actor(instruction.pc, block, todo, 0, 0, judge.NO_MESSAGE) for block in blocks)
-    return Place(row, row.access, row.access.kind, several, row.is_payload, dict(instruction.branches), locations, starts)
+    return Place(
+        row, row.access, row.access.kind, several, row.is_payload, dict(instruction.branches), locations, starts, is_last
+    )
 
 
 def _locations(shape: Shape, actor: int, flag: Flag | None, block: int) -> tuple[int, ...]:

@@ -111,8 +111,8 @@ class Verdict:
 class Claim:
     """A claim: its id, its statement, its method, and how it is tried.
 
-    ``memory``: the simulated memory that it speaks of, or empty. ``answers``: names of properties about which a question on that
-    memory is answered by this claim; empty for a claim about the project as it is.
+    ``memory``: the simulated memory that it speaks of, or empty. ``answers``: names of properties about which a question on
+    that memory is answered by this claim; empty for a claim about the project as it is.
     """
 
     id: str

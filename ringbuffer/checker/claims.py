@@ -73,7 +73,7 @@ CLAIMS: Final = (
     ),
     Claim(
         "rows-necessary",
-        "every edit of the rows, alone and in pairs, breaks what is recorded of it, or nothing, for the reason that is recorded",
+        "every edit of the rows, alone and in pairs, breaks what is recorded of it, or nothing, for a recorded reason",
         EXPLORED,
         necessity.rows_necessary,
     ),

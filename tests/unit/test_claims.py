@@ -61,7 +61,9 @@ def test_the_shipped_tables_hold(claim: str, size: tuple[int, int]) -> None:
     assert f"{size[0]}×{size[1]}" in found.bound
 
 
-@pytest.mark.parametrize("edits", ["without=W3", "swap=W1,W2", "swap=R1,R2", "initial-read-flag=1"])
+@pytest.mark.parametrize(
+    "edits", ["without=W3", "swap=W1,W2", "swap=R1,R2", "initial-read-flag=1", "fence-after=R4,seq-cst", "lock-after=R4"]
+)
 @pytest.mark.parametrize("claim", [claim.id for claim in CLAIMS if claim.answers])
 def test_what_is_benign_is_not_refuted(claim: str, edits: str) -> None:
     assert verdict(claim, Scope(variant=Variant.parse(edits), size=(1, 2))).status == "holds"
