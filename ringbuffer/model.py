@@ -154,8 +154,8 @@ class Model:
         return role == self.setup.killed and all(them.pc != DEAD for them in state.actors)
 
     def _kill(self, state: State, actor: int) -> Transition:
-        """The actor is gone, wherever it stood. What it has stored stays stored; what it has filled, while the block's flags let
-        no reader at it yet, goes with it."""
+        """The actor is gone, wherever it stood. What it has stored stays stored; what it has filled, while the block's flags
+        let no reader at it yet, goes with it."""
         me = state.actors[actor]
         start = self.shape.flag(me.block, 0)
         written, *read = [self.memory.newest(state.memory, start + flag) & 1 for flag in range(self.shape.entry_size)]

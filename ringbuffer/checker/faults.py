@@ -2,8 +2,8 @@
 
 For each fault the table below says what stays true and what does not, property by property; the checks explore both. Rules:
 what stays is explored without bound on messages; what breaks is shown by a counterexample; a property that is in neither list
-of a fault is not spoken of. Limits: one process is killed, at most; nobody takes over a killed one's role; there are two writers,
-not more. What a ring does about a dead peer (report it, go on without it) is not part of these tables.
+of a fault is not spoken of. Limits: one process is killed, at most; nobody takes over a killed one's role; two writers, no
+more. What a ring does about a dead peer (report it, go on without it) is not part of these tables.
 """
 
 from __future__ import annotations

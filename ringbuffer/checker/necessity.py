@@ -1,9 +1,9 @@
 """How the claims ``rows-necessary`` and ``orderings-minimal`` are tried: everything that can be left out of the tables is.
 
 Both speak of the shipped tables. They are refuted by anything that comes out otherwise than it is recorded (what an edit
-breaks, which edits are benign, which sets of orderings suffice), so that a change of the protocol or of the checker shows. Rules: the
-quick form is what ``ringbuffer check`` tries, the full one is for ``--full``. Limits: the rings and the memories that the
-verdict's bound names.
+breaks, which edits are benign, which sets of orderings suffice), so that a change of the protocol or of the checker shows.
+Rules: the quick form is what ``ringbuffer check`` tries, the full one is for ``--full``. Limits: the rings and the memories
+that the verdict's bound names.
 """
 
 from __future__ import annotations
