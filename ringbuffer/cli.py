@@ -1,7 +1,8 @@
 """The ``ringbuffer`` command.
 
 Exit status: 0 it holds (or the command did its work), 1 it is refuted (or failed), 2 the call makes no sense, 3 a bound was
-reached before there was an answer (or nothing was tried), 130 interrupted, 141 nobody reads the output. Rules: what a
+reached before there was an answer (or nothing was tried), 74 the output cannot be written, 130 interrupted, 141 nobody reads
+it. Rules: what a
 command reports goes to standard output, with ``--json`` as exactly one object; progress and errors go to standard error.
 Limits: ``check`` without ``--json`` needs the extra ``check``.
 """
@@ -9,6 +10,7 @@ Limits: ``check`` without ``--json`` needs the extra ``check``.
 from __future__ import annotations
 
 import argparse
+import errno
 import json
 import os
 import sys
@@ -35,6 +37,7 @@ from ringbuffer.version import __version__
 
 EXIT_HOLDS, EXIT_REFUTED, EXIT_USAGE, EXIT_UNKNOWN, EXIT_INTERRUPTED = 0, 1, 2, 3, 130
 EXIT_BROKEN_PIPE: Final = 141
+EXIT_OUTPUT: Final = 74
 _EXIT_OF: Final = {HOLDS: EXIT_HOLDS, REFUTED: EXIT_REFUTED, UNKNOWN: EXIT_UNKNOWN}
 
 DEMO_READERS_MAX: Final = 32
@@ -51,6 +54,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line, and return its exit status."""
     parser = _parser()
     options = parser.parse_args(arguments)
+    if sys.stdout is None:
+        print(f"ringbuffer {options.command}: there is no standard output to write to", file=sys.stderr)
+        return EXIT_OUTPUT
     try:
         status: int = options.run(options)
         sys.stdout.flush()
@@ -60,10 +66,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except RingBufferError as error:
         print(f"ringbuffer {options.command}: {error}", file=sys.stderr)
         return EXIT_USAGE if isinstance(error, _USAGE_ERRORS) else EXIT_REFUTED
+    except OSError as error:
+        if not _output_failed(error):
+            raise
+        print(f"ringbuffer {options.command}: the output cannot be written: {error.strerror or error}", file=sys.stderr)
+        return EXIT_OUTPUT
     except KeyboardInterrupt:
         print(f"ringbuffer {options.command}: interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
     return status
+
+
+def _output_failed(error: OSError) -> bool:
+    """Whether an error is about standard output, which is then replaced so that the interpreter's last flush succeeds."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return True
+    return error.errno in (errno.ENOSPC, errno.EIO) and error.filename is None
 
 
 class _AppendEdit(argparse.Action):
@@ -127,6 +148,7 @@ def _add_check(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--messages", type=int, metavar="M", help="how many messages a run writes (default: unbounded)")
     parser.add_argument("--writers", type=int, default=1, metavar="N", help="more than 1 is a fault (default: 1)")
     parser.add_argument("--twins", type=int, default=0, metavar="N", help="further processes of rank 0: a fault (default: 0)")
+    parser.add_argument("--rank", type=int, metavar="R", help="judge only what reader R gets, and whether it gets on")
     parser.add_argument("--killed", default="", metavar="reader|writer", help="let one be killed, at any row")
     memories = "|".join((*MEMORIES, ALL_MEMORIES))
     parser.add_argument("--memory", metavar=memories, help="the simulated memory of a question (default: sc)")
@@ -158,6 +180,7 @@ def _scope(options: argparse.Namespace) -> Scope:
         writers=options.writers,
         twins=options.twins,
         killed=options.killed,
+        rank=options.rank,
         max_states=options.max_states,
         properties=select(tuple(options.property or ALL)),
         reductions=select_reductions(reductions),
@@ -200,6 +223,7 @@ def _as_typed(options: argparse.Namespace) -> str:
             ("writers", 1),
             ("twins", 0),
             ("killed", ""),
+            ("rank", None),
             ("max_states", STATES_MAX),
             ("reductions", ",".join(REDUCTIONS)),
         )
@@ -217,6 +241,10 @@ def _check(options: argparse.Namespace) -> int:
     if unknown:
         print(f"ringbuffer check: unknown claim {unknown[0]!r}; the claims are {', '.join(known)}", file=sys.stderr)
         return EXIT_USAGE
+    for claim in CLAIMS:
+        if options.memory is not None and claim.id in (options.claim or []) and claim.memory not in _memories(options):
+            speaks = f"speaks of the memory {claim.memory}" if claim.memory else "chooses its memories itself"
+            raise VariantError(f"the claim {claim.id} {speaks}: ask it without --memory")
     ids = tuple(options.claim or (_question_claims(scope, options) if _is_question(options, scope) else known))
     if options.json:
         verdicts = list(check_claims(scope, ids, lambda *_: None))
@@ -290,6 +318,8 @@ def _add_replay(parser: argparse.ArgumentParser) -> None:
 
 def _replay(options: argparse.Namespace) -> int:
     outputs = [name for name in (options.html, options.itf) if name is not None]
+    if len(outputs) != len(set(outputs)) and outputs[0] != "-":
+        raise TraceFileError(f"--html and --itf both name {outputs[0]}: give each a file of its own")
     if outputs.count("-") + options.json > 1:
         raise TraceFileError("only one of --html -, --itf - and --json can have standard output")
     simulation = replay.load(options.source)

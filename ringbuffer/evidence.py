@@ -65,6 +65,7 @@ def faults() -> str:
 
 def _fault_command(fault: Fault) -> str:
     options = " ".join(f"--{name} {value}" for name, value in fault.options.items())
+    options += f" --rank {fault.rank}" if fault.rank is not None else ""
     broken = f"--property {fault.breaks[0]}" if fault.breaks else ""
     readers, blocks = fault.breaks_size if fault.breaks else fault.size
     size = f"--readers {readers} --blocks {blocks}"
@@ -110,7 +111,12 @@ def weakenings() -> str:
         command = f"`ringbuffer check --weaken {one.row} --memory ra --readers 1 --blocks 1`"
         return one.row, f"`{raced.property}`, {raced.steps} steps", values, command
 
-    head = ("without the ordering of", "`ra`", "`ra-relaxed` (values only)", "command (`--memory ra-relaxed` for values)")
+    head = (
+        "without the ordering of",
+        "`ra`",
+        "`ra-relaxed` (values only)",
+        "command (`--memory ra-relaxed`, no sizes: values)",
+    )
     return table(head, map(cells, orderings.weakenings()))
 
 
@@ -140,8 +146,9 @@ def alternatives() -> str:
     alone = "\n".join(f"* {_places(text)}" for text in orderings.WEAKEST_FENCES[2])
     return (
         table(("alternative, all accesses relaxed", *orderings.MEMORIES, "command"), lines)
-        + "\n\nWhat the published fences lack, to be right under `ra`; each line is a minimal set of further fences, of the"
-        + f" weakest kinds that do:\n\n{lacking}\n\nAnd with no other fences and no ordered accesses at all:\n\n{alone}\n\n"
+        + "\n\nWhat the published fences lack, to be right under `ra`; each line is a minimal set of places for further"
+        + f" fences, with the weakest kinds that do there (weaker fences at more places may do, too):\n\n{lacking}\n\nAnd with"
+        + f" no other fences and no ordered accesses at all:\n\n{alone}\n\n"
         + "From `ringbuffer check --claim orderings-minimal --full`."
     )
 

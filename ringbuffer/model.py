@@ -86,6 +86,10 @@ class Model:
         """The flags that an actor's row touches in a block, by detail: one, or one for each rank."""
         return self._places[actor][pc].locations[block]
 
+    def is_last(self, actor: int, pc: int) -> bool:
+        """Whether the actor is done with its block when it is done with that row."""
+        return self._places[actor][pc].is_last
+
     def initial(self) -> State:
         """The state before anybody has run."""
         actors = tuple(places[0].starts[0] for places in self._places)

@@ -158,7 +158,7 @@ def _drops() -> str:
     """What the explorer says of each row's absence."""
     writer, reader = PROTOCOL.programs
     rows = [instruction.row for program in (writer, reader) for instruction in program.instructions]
-    head = ("dropped", "1 reader × 1 block", "2 readers × 2 blocks", "command")
+    head = ("dropped", "1 reader × 1 block", "2 readers × 2 blocks", "command (`--readers 1 --blocks 1` for the first figure)")
     return table(
         head,
         (

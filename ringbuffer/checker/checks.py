@@ -15,7 +15,7 @@ from ringbuffer.checker.claim import Claim, OnAdvance, Scope, Verdict
 from ringbuffer.checker.explore import HOLDS, REFUTED, UNKNOWN, Advance, Result, explore
 from ringbuffer.errors import MissingExtraError, VariantError
 from ringbuffer.protocol import SCAN
-from ringbuffer.protocol.properties import LIVENESS, SAFETY
+from ringbuffer.protocol.properties import LIVENESS, RACE, SAFETY, select
 from ringbuffer.trace.text import render
 
 SCAN_SIZE: Final = (2, 2)
@@ -50,6 +50,7 @@ def ask(scope: Scope, readers: int, blocks: int, memory: str, on_advance: OnAdva
         "writers": scope.writers,
         "twins": scope.twins,
         "killed": scope.killed,
+        "rank": scope.rank,
         "reductions": scope.reductions,
         "max_states": scope.max_states,
         "on_advance": told,
@@ -65,7 +66,7 @@ def picture(result: Result) -> str | None:
 def sizes_text(scope: Scope, sizes: Iterable[tuple[int, int]]) -> str:
     """The bound of a claim about several sizes."""
     shown = ", ".join(f"{readers}×{blocks}" for readers, blocks in sizes)
-    return f"readers×blocks {shown}; messages {scope.messages or 'unbounded'}"
+    return f"readers×blocks {shown}; messages {scope.messages or 'unbounded'}{scope.faults}"
 
 
 def safety(claim: Claim, scope: Scope, on_advance: OnAdvance) -> Verdict:
@@ -98,7 +99,8 @@ def _each_size(claim: Claim, scope: Scope, judged: tuple[str, ...], answer: Call
     """Try the sizes of the scope, up to the first that is refuted. What one size leaves open, another may refute."""
     started, states, left_open, capped = time.perf_counter(), 0, "", False
     sizes = scope.sizes(claim.memory, liveness=judged[-1] in LIVENESS)
-    only = "" if judged == claim.answers else f"; judged: {', '.join(judged)} only"
+    told = select((*judged, RACE)) if claim.memory == "ra" else judged
+    only = "" if judged == claim.answers else f"; judged: {', '.join(told)} only"
     for count, size in enumerate(sizes, start=1):
         result = answer(size)
         states += result.states
@@ -122,8 +124,9 @@ def _each_size(claim: Claim, scope: Scope, judged: tuple[str, ...], answer: Call
 
 def _what_broke(result: Result) -> str:
     whose = f" of {result.starved}" if result.starved else ""
-    size = f"{result.setup.readers} readers × {result.setup.blocks} blocks"
-    return f"{result.property}{whose}: broken after {len(result.trace)} steps with {size}"
+    shorter = "" if result.shortest else "; a shorter run may exist (--reductions without local finds it)"
+    size = f"{result.setup.readers}×{result.setup.blocks}"
+    return f"{result.property}{whose}: broken after {len(result.trace)} steps, readers×blocks {size}{shorter}"
 
 
 def _open_end(result: Result) -> str:

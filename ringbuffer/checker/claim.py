@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from ringbuffer.checker.explore import STATES_MAX
 from ringbuffer.checker.reduce import REDUCTIONS
+from ringbuffer.errors import VariantError
 from ringbuffer.protocol import PROTOCOL, Variant
 from ringbuffer.protocol.properties import ALL
 
@@ -56,6 +57,8 @@ class Scope:
     writers: int = 1
     twins: int = 0
     killed: str = ""
+    rank: int | None = None
+    """The one reader to judge, if any."""
     max_states: int = STATES_MAX
     properties: tuple[str, ...] = ALL
     reductions: tuple[str, ...] = REDUCTIONS
@@ -72,7 +75,17 @@ class Scope:
         else:
             usual = (FULL_SIZES if self.full else SIZES)[memory]
         is_question = self.variant.edits or self.writers != 1 or self.twins or self.killed
-        return tuple(size for size in usual if size in QUESTION_SIZES) if is_question else usual
+        if not is_question:
+            return usual
+        larger = (LIVENESS_SIZES if liveness else SIZES)[memory]
+        return larger if self.full else tuple(size for size in larger if size in QUESTION_SIZES)
+
+    @property
+    def faults(self) -> str:
+        """The faults that were asked about, for a bound."""
+        told = [f"{self.writers} writers" if self.writers != 1 else "", "two processes of rank 0" if self.twins else ""]
+        told += [f"a {self.killed} killed" if self.killed else "", f"of reader {self.rank}" if self.rank is not None else ""]
+        return "".join(f"; {one}" for one in told if one)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +125,8 @@ class Claim:
     """A claim: its id, its statement, its method, and how it is tried.
 
     ``memory``: the simulated memory that it speaks of, or empty. ``answers``: names of properties about which a question on
-    that memory is answered by this claim; empty for a claim about the project as it is.
+    that memory is answered by this claim; empty for a claim about the project as it is. ``ignores``: fields of a scope of which
+    the check makes no use: asking for them is refused.
     """
 
     id: str
@@ -121,6 +135,13 @@ class Claim:
     check: Callable[[Claim, Scope, OnAdvance], Verdict]
     memory: str = ""
     answers: tuple[str, ...] = ()
+    ignores: tuple[str, ...] = ()
+
+    def require_heeded(self, scope: Scope) -> None:
+        """Raise :class:`VariantError` when the scope asks for something of which this claim makes no use."""
+        for name in self.ignores:
+            if getattr(scope, name) != getattr(Scope(), name):
+                raise VariantError(f"the claim {self.id} has no use for the option about {name}: ask without it")
 
     def verdict(self, status: str, scope: Scope, started: float, **more: Any) -> Verdict:
         """A row of the table for this claim."""

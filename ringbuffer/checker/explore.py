@@ -47,7 +47,8 @@ class Result:
     """The answer to one question.
 
     ``status``: ``holds``, ``refuted`` or ``unknown``. ``property``: the name of the property that broke, or ``None``.
-    ``trace``: the shortest counterexample, empty unless refuted; ``cycle_start``: for a liveness property, the number of the
+    ``trace``: the shortest counterexample, empty unless refuted (``shortest`` is false where the reduction ``local`` was made
+    use of, and a shorter one may exist); ``cycle_start``: for a liveness property, the number of the
     step from which it repeats for ever, and ``starved`` names who gets nothing done in it. ``token`` replays the trace.
     ``complete``: whether every reachable state was visited; ``capped``: whether somewhere the memory's own bound was met (an
     actor with a full store buffer waited, or one that was too far ahead of another), which the answer then speaks for.
@@ -66,6 +67,7 @@ class Result:
     states: int
     transitions: int
     depth: int
+    shortest: bool
     complete: bool
     capped: bool
     seen: frozenset[str]
@@ -100,6 +102,7 @@ class Result:
             "states": self.states,
             "transitions": self.transitions,
             "depth": self.depth,
+            "shortest": self.shortest,
             "complete": self.complete,
             "capped": self.capped,
             "seen": sorted(self.seen),
@@ -201,11 +204,12 @@ class _Search:
                 self.on_advance(Advance(len(self.states), number, self.depths[number], self._seconds()))
             for transition in self.reducer.steps(state):
                 self.transitions += 1
-                if transition.broken and (self.rank is None or self.model.rank_of(transition.choice[0]) == self.rank):
+                if transition.broken and self._concerns(transition):
                     broken = self.safety.intersection(transition.broken)
                     if broken:
                         name = next(name for name in transition.broken if name in broken)
-                        return self._refuted(name, self._run(self._path_to(number, transition.choice), name), None)
+                        run = self._run(self._path_to(number, transition.choice), name)
+                        return self._refuted(next((one for one in run.steps[-1].broken if one in self.safety), name), run, None)
                 if transition.seen:
                     self.seen.update(transition.seen)
                 self._meet(number, transition)
@@ -218,6 +222,10 @@ class _Search:
                     run, cycle_start = self._once_around(lasso, name)
                     return self._refuted(name, run, cycle_start, self.model.actor_name(lasso.actor))
         return self._result(HOLDS, None, (), None, None, complete=True)
+
+    def _concerns(self, transition: Transition) -> bool:
+        """Whether a step that breaks something is judged: any race is, and else what the one reader does, if there is one."""
+        return self.rank is None or RACE in transition.broken or self.model.rank_of(transition.choice[0]) == self.rank
 
     def _meet(self, number: int, transition: Transition) -> None:
         state, _ = self.reducer.canonical(transition.state)
@@ -239,10 +247,12 @@ class _Search:
         return [*reversed(path), *further]
 
     def _run(self, path: list[Choice], name: str | None = None) -> Simulation:
-        """The run of these choices on the tables as they are; its last step breaks ``name``."""
-        run = follow(self.setup, realize(self.setup, self._unreduced(path), name))
-        assert name is None or name in run.steps[-1].broken, "the run breaks what the search has found"
-        return run
+        """The run of these choices on the tables as they are; its last step breaks ``name``.
+
+        What is stale where settled messages have no names may be torn where they have: words of two such messages.
+        """
+        names = () if name is None else (name, "torn") if name == "stale" and SETTLED in self.reducer.names else (name,)
+        return follow(self.setup, realize(self.setup, self._unreduced(path), names))
 
     def _unreduced(self, path: list[Choice]) -> list[Wanted]:
         """What happens in a run of these choices in which nobody has changed places."""
@@ -300,6 +310,7 @@ class _Search:
             states=len(self.states),
             transitions=self.transitions,
             depth=self.depths[-1],
+            shortest=not self.reducer.local_steps_taken,
             complete=complete,
             capped=self.model.memory.capped,
             seen=seen,

@@ -145,7 +145,8 @@ def findings(fault: Fault, scope: Scope, on_advance: OnAdvance) -> list[Finding]
     if fault.stays:
         readers, blocks = scope.size or ((2, 2) if scope.full else fault.size)
         readers = max(readers, 1 + (fault.rank or 0))
-        stays = ask(scope, readers, blocks, "sc", on_advance, properties=fault.stays, rank=fault.rank, **fault.options)
+        options = {"rank": fault.rank, **fault.options}
+        stays = ask(scope, readers, blocks, "sc", on_advance, properties=fault.stays, **options)
         found.append(Finding(fault, fault.stays, HOLDS, stays))
     for name in fault.breaks:
         options = {"properties": (name,), "aborts": fault.raising, **fault.options}
@@ -169,7 +170,7 @@ def faults_contained(claim: Claim, scope: Scope, on_advance: OnAdvance) -> Verdi
         status,
         scope,
         started,
-        bound=f"{len(FAULTS)} faults; readers×blocks {shown}; messages {scope.messages or 'unbounded'}",
+        bound=f"sc; {len(FAULTS)} faults; readers×blocks {shown}; messages {scope.messages or 'unbounded'}",
         states=sum(one.result.states for one in found),
         counterexample=picture(broken) if broken else None,
         token=broken.token if broken else None,
@@ -204,7 +205,11 @@ def crash_safe(claim: Claim, scope: Scope, on_advance: OnAdvance) -> Verdict:
         f"{memory} {', '.join(f'{readers}×{blocks}' for readers, blocks in ((scope.size,) if scope.size else rings))}"
         for memory, rings in sizes.items()
     )
-    note = "a killed reader stops the writer, which waits for it: faults-contained shows that"
+    bound += f"; messages {scope.messages or 'unbounded'}; within each memory's bounds"
+    note = (
+        "that all of it arrives is explored under sc and tso; a killed reader stops the writer, which waits for it:"
+        " faults-contained shows that"
+    )
     return claim.verdict(HOLDS, scope, started, bound=f"{bound}; one killed", states=states, note=note)
 
 

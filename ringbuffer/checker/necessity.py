@@ -13,14 +13,12 @@ import time
 from ringbuffer.checker import minimal, mutate, orderings
 from ringbuffer.checker.claim import Claim, OnAdvance, Scope, Verdict
 from ringbuffer.checker.explore import HOLDS, REFUTED
-from ringbuffer.errors import VariantError
 
 SURPRISES_SHOWN = 3
 
 
 def rows_necessary(claim: Claim, scope: Scope, on_advance: OnAdvance) -> Verdict:
     """Every single edit, and every pair of those that alone are benign."""
-    _of_what_is_shipped(claim, scope)
     started = time.perf_counter()
     report = mutate.full(on_advance=on_advance) if scope.full else mutate.quick(on_advance)
     memories = mutate.MEMORIES if scope.full else ("sc",)
@@ -42,7 +40,6 @@ def rows_necessary(claim: Claim, scope: Scope, on_advance: OnAdvance) -> Verdict
 
 def orderings_minimal(claim: Claim, scope: Scope, on_advance: OnAdvance) -> Verdict:
     """The shipped orderings suffice, and none can go; with ``--full`` all combinations, fences, and published alternatives."""
-    _of_what_is_shipped(claim, scope)
     started = time.perf_counter()
     report = orderings.full(on_advance=on_advance) if scope.full else orderings.quick()
     findings = [report.shipped, *(one.with_races for one in report.weakenings)]
@@ -71,10 +68,3 @@ def _note(surprises: tuple[str, ...], usual: str) -> str:
         return usual
     more = f"; and {len(surprises) - SURPRISES_SHOWN} more" if len(surprises) > SURPRISES_SHOWN else ""
     return f"otherwise than recorded: {'; '.join(surprises[:SURPRISES_SHOWN])}{more}"
-
-
-def _of_what_is_shipped(claim: Claim, scope: Scope) -> None:
-    if scope.variant.edits or scope.size or scope.writers != 1 or scope.twins or scope.killed or scope.messages:
-        raise VariantError(
-            f"the claim {claim.id} is about the shipped tables, on rings of its own: ask it without edits and sizes"
-        )

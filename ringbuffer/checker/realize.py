@@ -27,11 +27,11 @@ class Wanted(NamedTuple):
     value: int | None
 
 
-def realize(setup: Setup, wanted: Sequence[Wanted], name: str | None) -> list[Choice]:
-    """The choices of a run that does what is wanted, and whose last step breaks ``name``."""
+def realize(setup: Setup, wanted: Sequence[Wanted], names: tuple[str, ...] = ()) -> list[Choice]:
+    """The choices of a run that does what is wanted, and whose last step breaks one of ``names``, if there are any."""
     model = Model(setup, lasting=True, marking=True)
     path: list[Choice] = []
-    ways = [_fitting(model, model.initial(), wanted, 0, name)]
+    ways = [_fitting(model, model.initial(), wanted, 0, names)]
     while len(path) < len(wanted):
         assert ways, "the tables as they are can do what the reduced model does"
         if not ways[-1]:
@@ -41,11 +41,11 @@ def realize(setup: Setup, wanted: Sequence[Wanted], name: str | None) -> list[Ch
         step = ways[-1].pop(0)
         path.append(step.choice)
         if len(path) < len(wanted):
-            ways.append(_fitting(model, step.state, wanted, len(path), name))
+            ways.append(_fitting(model, step.state, wanted, len(path), names))
     return path
 
 
-def _fitting(model: Model, state: State, wanted: Sequence[Wanted], at: int, name: str | None) -> list[Transition]:
+def _fitting(model: Model, state: State, wanted: Sequence[Wanted], at: int, names: tuple[str, ...]) -> list[Transition]:
     """The steps that do what is wanted at that place of the run, the oldest alternative first."""
     (actor, detail, _), pc, word, value = wanted[at]
     last = at == len(wanted) - 1
@@ -55,5 +55,5 @@ def _fitting(model: Model, state: State, wanted: Sequence[Wanted], at: int, name
         if step.choice[1] == detail
         and (step.state.actors[actor].pc, step.state.actors[actor].word) == (pc, word)
         and (value is None or unmarked(step.value) == value)
-        and (not last or name is None or name in step.broken)
+        and (not last or not names or not {*names}.isdisjoint(step.broken))
     ]

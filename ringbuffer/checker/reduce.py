@@ -12,7 +12,8 @@ on the tables as they are.
   ``exclusion`` is judged (``sc``, ``tso``), or races (``ra``), a run in which that could happen is refuted at its first such
   step; up to there nobody else touches the payload while an actor is at it, so its words are read or written as if at once.
   Not where only other properties are judged, and not where the words are weak (``ra-relaxed``). For liveness ``overwritten``
-  has to be judged along, too: between two words a reader can be owed nothing.
+  has to be judged along, too: between two words a reader can be owed nothing. And ``torn`` only together with ``stale``: a
+  fill that was given up halfway and published all the same is torn in two words, and stale in one (unless callers do not raise).
 * ``settled``: a message that nobody is owed any more, and that nobody is filling, is as if nobody had ever written it: whoever
   still reads it gets something stale, whichever it is. So all of them share the name of an unwritten word. Words of two such
   messages make a torn payload, and are then taken for a stale one; so only where both are judged, or a payload is one word.
@@ -66,7 +67,8 @@ def applicable(
     """
     alive = any(name in LIVENESS for name in properties)
     guards = {"race"} if setup.memory == "ra" else {"exclusion", "overwritten"} if alive else {"exclusion"}
-    guarded = guards <= set(properties) and setup.memory != RELAXED_PAYLOAD and rank is None
+    both = "stale" in properties or "torn" not in properties or not setup.aborts
+    guarded = both and guards <= set(properties) and setup.memory != RELAXED_PAYLOAD and rank is None
     sound = {
         ROTATION: True,
         SYMMETRY: not alive and rank is None and not _tells_readers_apart(setup.variant),
@@ -90,6 +92,7 @@ class Reducer:
         self._everybody = tuple(range(len(model.programs)))
         movable = [(actor, model.rank_of(actor)) for actor in self._everybody if self._may_change_places(actor)]
         self._movable = tuple(movable) if SYMMETRY in names and len(movable) > 1 else ()
+        self.local_steps_taken = False
         self._rotated = [arrangement(model.shape, self._everybody, shift) for shift in range(model.setup.blocks)]
 
     def canonical(self, state: State) -> tuple[State, tuple[int, ...] | None]:
@@ -109,6 +112,7 @@ class Reducer:
             for actor in self._everybody:
                 alone = self._local_steps(state, actor)
                 if alone:
+                    self.local_steps_taken = True
                     return alone
         return self.model.transitions(state)
 
@@ -172,6 +176,8 @@ class Reducer:
 
     def _is_local(self, actor: int, pc: int) -> bool:
         access = self.model.programs[actor][pc].row.access
+        if self.model.rank_of(actor) != NOBODY and self.model.is_last(actor, pc):
+            return False  # a reader that is done with its block is judged by what the block holds
         if access.flag is Flag.LOCK:
             return access.kind in self.model.memory.local or not self.model.memory.has_buffers
         return access.kind in self.model.memory.local and access.ordering is not Ordering.SEQ_CST

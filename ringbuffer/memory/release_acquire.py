@@ -147,7 +147,7 @@ class ReleaseAcquire:
             acquired = _put(acquired, actor, None)
         if ordering is Ordering.SEQ_CST:
             current = _join(current, fenced) or current
-            fenced = current
+            fenced = self._scheme.places_of(current)
         if ordering.releases:
             released = _put(released, actor, current)
         currents = _put(state.current, actor, current)
@@ -328,7 +328,10 @@ class _Scheme:
         )
         self.storers: Final = tuple(tuple(a for a in actors if location in stores[a]) for location in self.locations)
         self.used: Final = tuple(self._used(loads[a] | stores[a], self.conflicts[a]) for a in actors)
-        self.listeners: Final = tuple(tuple(b for b in actors if b != a and stores[a] & loads[b]) for a in actors)
+        full = self.full_fences
+        self.listeners: Final = tuple(
+            tuple(b for b in actors if b != a and (stores[a] & loads[b] or (full[a] and full[b]))) for a in actors
+        )
 
     def initial_value(self, location: int, read_flag: int) -> int:
         """What a location holds in the beginning: only read flags may be 1."""
@@ -338,6 +341,10 @@ class _Scheme:
     def known(self, block: int, actor: int) -> int:
         """The component that says whether that actor's latest access to that block's payload is known."""
         return self.place_count + block * self.shape.actors + actor
+
+    def places_of(self, view: View) -> View:
+        """What a view says of places only: the order of ``seq_cst`` fences is no part of happens-before (Lahav 2017)."""
+        return view[: self.place_count] + (0,) * (self.size - self.place_count)
 
     def permutation(self, arrangement: Arrangement) -> tuple[int, ...]:
         """The old component at each new component's place."""
@@ -370,8 +377,8 @@ class _Forgetting:
     * Two equal stores side by side (the same value, carrying the same) that nobody can come between are as one: whoever loads
       the first can load it again where it would have loaded the second.
     * What an actor's view says of a component matters in two ways: for the actor's own accesses, if they depend on it; and for
-      what the actor tells others, who get it by loading what it stores. If it does not depend on it itself, and all who load
-      what it stores know as much already, then it matters to nobody, since views only grow.
+      what the actor tells others, who get it by loading what it stores, or by ``seq_cst`` fences where both make some. If it
+      does not depend on it itself, and all those others know as much already, then it matters to nobody, since views only grow.
     * What a store (a fence, a pending acquire) carries matters only if it is news to somebody who could get it.
     """
 
@@ -405,11 +412,11 @@ class _Forgetting:
             ]
         )
         acquired = tuple([_cut(view, [news[actor]]) for actor, view in enumerate(acquired)])
+        fenced = _cut(fenced, [known for known, full in zip(news, scheme.full_fences, strict=True) if full])
         for place, history in enumerate(kept):
             for at in range(len(history) - 1, 0, -1):
                 if history[at] == history[at - 1] and self._alone(place, at, current):
                     kept, current, released, acquired, fenced = _without(place, at, kept, current, released, acquired, fenced)
-        fenced = _cut(fenced, [known for known, full in zip(news, scheme.full_fences, strict=True) if full])
         return kept, current, released, acquired, fenced
 
     def _dropped(self, passed: list[int], histories: tuple[tuple[Stored, ...], ...], *views: Any) -> tuple[Any, ...]:

@@ -121,7 +121,7 @@ class Variant:
         known = {possible.value: possible for possible in _ACCESS_ORDERINGS.get(kind, ())}
         word = ordering.replace("-", "_")
         if word not in known:
-            can = f"it can be {', '.join(known)}" if known else "it has no ordering"
+            can = f"it can be {', '.join(name.replace('_', '-') for name in known)}" if known else "it has no ordering"
             raise VariantError(f"{row_id} ({kind.value}) cannot be {ordering!r}; {can}")
         return self._with_access(row_id, "order", row_id, word.replace("_", "-"), ordering=known[word])
 
@@ -180,7 +180,8 @@ class Variant:
         known = {possible.value: possible for possible in _FENCE_ORDERINGS}
         word = ordering.replace("-", "_")
         if word not in known:
-            raise VariantError(f"a fence cannot be {ordering!r}; it can be {', '.join(known)}")
+            can = ", ".join(name.replace("_", "-") for name in known)
+            raise VariantError(f"a fence cannot be {ordering!r}; it can be {can}")
         row = Row(self._new_id("F"), "fence", Access(Kind.FENCE, known[word]), _NEXT, "A variant has it here.")
         return self._inserted((row,), before, after, "fence", word.replace("_", "-"))
 

@@ -50,6 +50,14 @@ def test_a_store_that_everybody_has_passed_is_forgotten() -> None:
     assert state is first
 
 
+def test_an_exchange_that_everybody_has_passed_is_as_good_as_a_store() -> None:
+    memory = memory_of(prints({X}, {X}), prints({X}, set()))
+    ((old, exchanged),) = memory.exchange(memory.initial(0), LEFT, X, 1, RLX)
+    assert old == 0
+    stored = store(memory, memory.initial(0), LEFT, X, 1)
+    assert load(memory, exchanged, RIGHT, X, 1) is load(memory, stored, RIGHT, X, 1)
+
+
 def test_a_store_that_somebody_may_still_load_is_kept() -> None:
     memory = handing_over()
     state = store(memory, memory.initial(0), LEFT, X, 1)

@@ -497,7 +497,7 @@ KNOWN = "the rows of this variant are W1, W2, W3, W4, W5, W6, R1, R2, R3, R4"
         (lambda: PROTOCOL.advancing("writer", -1), "advance is -1, and it lies between 0 and 2"),
         (lambda: PROTOCOL.advancing("reader", ADVANCE_MAX + 1), "advance is 3, and it lies between 0 and 2"),
         (lambda: PROTOCOL.fenced("relaxed", before="W1"),
-            "a fence cannot be 'relaxed'; it can be acquire, release, acq_rel, seq_cst"),
+            "a fence cannot be 'relaxed'; it can be acquire, release, acq-rel, seq-cst"),
         (lambda: PROTOCOL.fenced("plain", before="W1"), "a fence cannot be 'plain'"),
         (lambda: PROTOCOL.fenced(before="X1"), "no row 'X1' here"),
         (lambda: PROTOCOL.fenced(), "a fence stands either before a row or after one"),
