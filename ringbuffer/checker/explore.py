@@ -209,7 +209,7 @@ class _Search:
                     if broken:
                         name = next(name for name in transition.broken if name in broken)
                         run = self._run(self._path_to(number, transition.choice), name)
-                        return self._refuted(next((one for one in run.steps[-1].broken if one in self.safety), name), run, None)
+                        return self._refuted(next(one for one in run.steps[-1].broken if one in self.safety), run, None)
                 if transition.seen:
                     self.seen.update(transition.seen)
                 self._meet(number, transition)
@@ -251,7 +251,7 @@ class _Search:
 
         What is stale where settled messages have no names may be torn where they have: words of two such messages.
         """
-        names = () if name is None else (name, "torn") if name == "stale" and SETTLED in self.reducer.names else (name,)
+        names = () if name is None else (name, "torn") if name == "stale" and "torn" in self.safety else (name,)
         return follow(self.setup, realize(self.setup, self._unreduced(path), names))
 
     def _unreduced(self, path: list[Choice]) -> list[Wanted]:

@@ -13,7 +13,8 @@ on the tables as they are.
   step; up to there nobody else touches the payload while an actor is at it, so its words are read or written as if at once.
   Not where only other properties are judged, and not where the words are weak (``ra-relaxed``). For liveness ``overwritten``
   has to be judged along, too: between two words a reader can be owed nothing. And ``torn`` only together with ``stale``: a
-  fill that was given up halfway and published all the same is torn in two words, and stale in one (unless callers do not raise).
+  fill that was given up halfway and published all the same is torn in two words, and stale in one. (Where callers do not
+  raise, that cannot be.)
 * ``settled``: a message that nobody is owed any more, and that nobody is filling, is as if nobody had ever written it: whoever
   still reads it gets something stale, whichever it is. So all of them share the name of an unwritten word. Words of two such
   messages make a torn payload, and are then taken for a stale one; so only where both are judged, or a payload is one word.
