@@ -21,8 +21,10 @@ end (an actor that stores on and on where another, who stores there too, does no
 
 Limits: no load buffering (a load never returns a store that is yet to be made: no promises), no out-of-thin-air values, no
 ``seq_cst`` accesses (fences only), no consume. Release sequences by later stores of the same thread (C++11 to C++17) are not
-modelled: C++20 removed them. So what holds here holds for C11 programs without load buffering; what is refuted here is
-refuted there.
+modelled: C++20 removed them. Full fences are ordered in agreement with program order and
+reads-from, which C11 does not ask for: that too is load buffering in disguise. What this is, precisely, is RC11 (Lahav et al.
+2017) with program order, reads-from and the order of full fences acyclic together. So what holds here holds for C11 programs
+in which no store is seen before an earlier load of its thread has returned; what is refuted here is refuted in C11.
 """
 
 from __future__ import annotations
