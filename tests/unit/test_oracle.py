@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ringbuffer.protocol.oracle import NO_MESSAGE, Owed, accepted, delivered, nothing_owed, overwritten, passed_over
+from ringbuffer.protocol.oracle import NO_MESSAGE, Owed, accepted, delivered, nothing_owed, overwritten, passed_over, withdrawn
 
 Happening: TypeAlias = tuple[str, int, tuple[int, ...]]
 """What is heard: ``accepted``, ``delivered``, ``passed over`` or ``overwritten``; a reader; message numbers."""
@@ -143,3 +143,8 @@ def test_giving_back_a_block_is_judged(rank: int, words: tuple[int, ...], left: 
 )
 def test_writing_over_a_word_is_judged(word: int, left: Owed, fault: str | None) -> None:
     assert overwritten(OWED, word) == (left, fault)
+
+
+@pytest.mark.parametrize(("message", "left"), [(3, ((1, 2), (2,))), (1, ((2, 3), (2, 3))), (9, OWED)])
+def test_a_message_that_goes_with_its_writer_is_owed_to_nobody(message: int, left: Owed) -> None:
+    assert withdrawn(OWED, message) == left

@@ -220,3 +220,18 @@ def test_a_look_that_has_found_leads_behind_the_last_look(variant: Variant) -> N
         else:
             assert instruction.branch(other).edge is Edge.WAITED
             assert instruction.branch(found).pc == (instruction.pc + 1 if instruction.pc < last_look else behind)
+
+
+@pytest.mark.parametrize(
+    ("ordering", "acquires", "releases"),
+    [
+        (Ordering.PLAIN, False, False),
+        (Ordering.RELAXED, False, False),
+        (Ordering.ACQUIRE, True, False),
+        (Ordering.RELEASE, False, True),
+        (Ordering.ACQ_REL, True, True),
+        (Ordering.SEQ_CST, True, True),
+    ],
+)
+def test_what_an_ordering_does(ordering: Ordering, acquires: bool, releases: bool) -> None:
+    assert (ordering.acquires, ordering.releases) == (acquires, releases)

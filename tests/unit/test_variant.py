@@ -486,6 +486,7 @@ KNOWN = "the rows of this variant are W1, W2, W3, W4, W5, W6, R1, R2, R3, R4"
         (lambda: PROTOCOL.retargeted("R1", "lock"),
             "unknown flag 'lock'; a reader's row can touch written, own, neighbour, each, but-last"),
         (lambda: PROTOCOL.ordered("R0", "relaxed"), "no row 'R0' here"),
+        (lambda: PROTOCOL.fenced(before="W6").weakened("F1"), "F1 is a fence: drop it, or order it otherwise"),
         (lambda: PROTOCOL.ordered("W1", "release"), "W1 (load) cannot be 'release'; it can be relaxed, acquire"),
         (lambda: PROTOCOL.ordered("W6", "acquire"), "W6 (store) cannot be 'acquire'; it can be relaxed, release"),
         (lambda: PROTOCOL.ordered("W6", "seq_cst"), "W6 (store) cannot be 'seq_cst'"),
