@@ -44,7 +44,7 @@ def _touches_the_block(row: Row) -> bool:
 def _place(shape: Shape, actor: int, instruction: Instruction, *, is_last: bool) -> Place:
     row, blocks = instruction.row, range(shape.blocks)
     locations = tuple(_locations(shape, actor, row.access.flag, block) for block in blocks)
-    several = row.access.flag is not None and row.access.flag.is_several
+    several = row.access.is_several
     todo = (1 << len(locations[0])) - 1 if several else 0
     starts = tuple(Actor(instruction.pc, block, todo, 0, 0, judge.NO_MESSAGE) for block in blocks)
     return Place(

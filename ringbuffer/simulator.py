@@ -13,7 +13,7 @@ from dataclasses import replace
 from ringbuffer.errors import GeometryError, TokenError, VariantError
 from ringbuffer.memory.base import NOBODY, Memory
 from ringbuffer.model import Model
-from ringbuffer.protocol import Access, Flag, Kind, Row
+from ringbuffer.protocol import Access, Flag, Kind
 from ringbuffer.protocol.properties import ALL
 from ringbuffer.state import (
     ABORT,
@@ -182,13 +182,11 @@ class Simulation:
         if detail == KILL:
             return replace(step, row=model.programs[actor][me.pc].row.id, note="is killed before this access")
         if detail == FLUSH:
-            return self._record_flush(step, actor, transition)
+            return self._record_flush(step, transition)
         return self._record_row(step, transition)
 
-    def _record_flush(self, step: Step, actor: int, transition: Transition) -> Step:
+    def _record_flush(self, step: Step, transition: Transition) -> Step:
         """A buffered store reaches memory: of which row it was, the step that made it knows."""
-        flushed = self.model.memory.flush(self.state.memory, actor)
-        assert flushed is not None, "the step was possible"
         source = self.steps[stored_at(transition.value) - 1]
         return replace(
             step,
@@ -204,9 +202,10 @@ class Simulation:
 
     def _record_row(self, step: Step, transition: Transition) -> Step:
         actor, detail, _ = transition.choice
-        me, access, row = self._row_of(actor)
-        step = replace(step, row=row.id, kind=access.kind.value, ordering=access.ordering.value)
-        step = replace(step, note=self._note(transition, row.is_payload))
+        me = self.state.actors[actor]
+        row = self.model.programs[actor][me.pc].row
+        access, note = row.access, self._note(transition, row.is_payload)
+        step = replace(step, row=row.id, kind=access.kind.value, ordering=access.ordering.value, note=note)
         value, location = unmarked(transition.value), self._location(me, actor, access, detail)
         if location is None:
             return replace(step, access=str(access) if access.kind is Kind.FENCE else "no flag to visit")
@@ -221,12 +220,6 @@ class Simulation:
         newest = self.model.memory.newest(self.state.memory, index)
         return replace(step, reads_from=stored_at(transition.value), stale=newest != transition.value)
 
-    def _row_of(self, actor: int) -> tuple[Actor, Access, Row]:
-        """Where an actor stands now, and the row and the access that it makes next."""
-        me = self.state.actors[actor]
-        row = self.model.programs[actor][me.pc].row
-        return me, row.access, row
-
     def _location(self, me: Actor, actor: int, access: Access, detail: int) -> tuple[str, int] | None:
         """The name and the number of the location that a step touches; ``None`` if it touches none."""
         shape = self.model.shape
@@ -235,8 +228,7 @@ class Simulation:
         touched = self.model.locations_of(actor, me.pc, me.block)
         if not touched:
             return None
-        several = access.flag is not None and access.flag.is_several
-        location = touched[detail if several else 0]
+        location = touched[detail if access.is_several else 0]
         if access.flag is Flag.LOCK:
             return "lock", location
         flag = location % shape.entry_size

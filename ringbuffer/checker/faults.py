@@ -191,9 +191,10 @@ def _summary(found: list[Finding]) -> str:
 def crash_safe(claim: Claim, scope: Scope, on_advance: OnAdvance) -> Verdict:
     """Kill a reader, and kill the writer, at every row, on every memory. Under ``sc`` and ``tso`` also: all of it arrives."""
     started, states = time.perf_counter(), 0
-    sizes = CRASH_FULL_SIZES if scope.full else CRASH_SIZES
+    usual = CRASH_FULL_SIZES if scope.full else CRASH_SIZES
+    sizes = {memory: (scope.size,) if scope.size else rings for memory, rings in usual.items()}
     for memory, rings in sizes.items():
-        for size in (scope.size,) if scope.size else rings:
+        for size in rings:
             for victim in ("reader", "writer"):
                 for judged in (_VALUES, (*GUARDS, "starved")) if memory != "ra" else (SAFETY,):
                     on_advance(f"{memory} {size[0]}×{size[1]}, a {victim} killed")
@@ -202,8 +203,7 @@ def crash_safe(claim: Claim, scope: Scope, on_advance: OnAdvance) -> Verdict:
                     if result.status != HOLDS or result.vacuous or "killed" not in result.seen:
                         return _not_safe(claim, scope, started, result, victim, states)
     bound = "; ".join(
-        f"{memory} {', '.join(f'{readers}×{blocks}' for readers, blocks in ((scope.size,) if scope.size else rings))}"
-        for memory, rings in sizes.items()
+        f"{memory} {', '.join(f'{readers}×{blocks}' for readers, blocks in rings)}" for memory, rings in sizes.items()
     )
     bound += f"; messages {scope.messages or 'unbounded'}; within each memory's bounds"
     note = (

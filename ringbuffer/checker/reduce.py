@@ -122,8 +122,8 @@ class Reducer:
         actor, detail, alternative = choice
         me = state.actors[actor]
         if me.pc != DEAD and detail >= 0:
-            flag = self.model.programs[actor][me.pc].row.access.flag
-            if flag is not None and flag.is_several and self.model.locations_of(actor, me.pc, me.block):
+            access = self.model.programs[actor][me.pc].row.access
+            if access.is_several and self.model.locations_of(actor, me.pc, me.block):
                 detail = self.model.rank_of(actors[self.model.setup.writers + detail])
         return actors[actor], detail, alternative
 

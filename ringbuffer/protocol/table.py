@@ -119,6 +119,11 @@ class Access:
     missing_allowed: int = 0
     """For a load of ``read[*]``: how many flags may be 0 and still count as all 1. Always 0 in the shipped table."""
 
+    @property
+    def is_several(self) -> bool:
+        """Whether the row makes one access for each of several readers' flags."""
+        return self.flag is not None and self.flag.is_several
+
     def __str__(self) -> str:
         match self.kind:
             case Kind.LOAD:

@@ -322,7 +322,7 @@ class Variant:
 
 
 def _counts_readers(row: Row) -> bool:
-    return row.access.kind is Kind.LOAD and row.access.flag is not None and row.access.flag.is_several
+    return row.access.kind is Kind.LOAD and row.access.is_several
 
 
 def _looks_reversed(rows: tuple[Row, ...]) -> tuple[Row, ...]:
