@@ -33,8 +33,13 @@ class Place(NamedTuple):
 
 def places_of(shape: Shape, actor: int, program: Program) -> tuple[Place, ...]:
     """The rows of an actor, by program counter."""
-    last = max((one.pc for one in program.instructions if _touches_the_block(one.row)), default=0)
+    last = last_touch(program)
     return tuple(_place(shape, actor, one, is_last=one.pc == last) for one in program.instructions)
+
+
+def last_touch(program: Program) -> int:
+    """The row with which an actor is done with its block: only fences and locks stand behind it."""
+    return max((one.pc for one in program.instructions if _touches_the_block(one.row)), default=0)
 
 
 def _touches_the_block(row: Row) -> bool:

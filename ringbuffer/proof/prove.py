@@ -1,0 +1,152 @@
+"""Obligations: what has to be shown so that the invariant is one and the statements follow, and z3's answer to each.
+
+For each conjunct, that it holds at the start; for each row and each conjunct, that no step of the row leads out of it; for each
+statement about steps and each row that could break it, that no step does; for each statement about states, that the invariant
+implies it. Rules: an obligation is *discharged* only by ``unsat``: no state of any ring contradicts it. One that z3 contradicts
+is *open*, and says so; one that z3 leaves undecided within :data:`EFFORT_MAX` is *unknown*. Either may be a fault of the invariant
+rather than of the protocol: an open obligation refutes nothing, a run does. Limits: those of the relation and the invariant; z3
+is trusted.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from ringbuffer.proof.invariant import INVARIANT, Conjunct, Facts
+from ringbuffer.proof.logic import Sort, Symbolic, Term
+from ringbuffer.proof.relation import Neighbours, Relation, Step
+from ringbuffer.proof.statements import OF_STATES, OF_STEPS
+from ringbuffer.proof.vocabulary import WRITER, Who, unknown_state
+from ringbuffer.protocol import Variant
+
+EFFORT_MAX: Final = 400_000
+"""How much z3 may do for one question, in its own units (``rlimit``): an answer does not depend on the machine's speed."""
+
+DISCHARGED, OPEN, UNDECIDED = "discharged", "open", "unknown"
+
+START = "start"
+"""What stands for a row in the name of an obligation about the initial state."""
+ALWAYS = "always"
+"""What stands for a row in the name of an obligation about every state in which the invariant holds."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """One question to z3: can these all be true at once?"""
+
+    terms: tuple[Term, ...]
+
+
+@dataclass(frozen=True)
+class Obligation:
+    """Something that has to be shown. ``row``: a clause id, :data:`START` or :data:`ALWAYS`. ``goal``: what is to hold."""
+
+    row: str
+    goal: str
+    questions: tuple[Question, ...]
+
+    @property
+    def name(self) -> str:
+        """``row/goal``."""
+        return f"{self.row}/{self.goal}"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What came of an obligation: :data:`DISCHARGED`, :data:`OPEN` or :data:`UNDECIDED`, and in which time."""
+
+    name: str
+    status: str
+    seconds: float
+
+
+class Theory:
+    """A variant of the protocol in z3's terms: its relation, a state of which nothing is known, and the invariant of it."""
+
+    def __init__(self, variant: Variant, conjuncts: Iterable[Conjunct] = INVARIANT) -> None:
+        self.logic = Symbolic()
+        following = self.logic.z3.Function("next", self.logic.reader_sort, self.logic.reader_sort)
+        neighbours = Neighbours(following, self.logic.function("is_last", (Sort.READER,), is_truth=True))
+        self.relation = Relation(variant, self.logic, neighbours)
+        self.state = unknown_state(self.logic)
+        self.facts = Facts(self.relation, self.state)
+        self.conjuncts = tuple(conjuncts)
+        self.ring = (self.logic.blocks >= 1, self.logic.words >= 1)
+        self.invariant = tuple(one.formula(self.facts, self.logic) for one in self.conjuncts)
+
+    def steps(self) -> Iterator[tuple[str, list[Step]]]:
+        """The rows with their steps, the writer's and then those of any one reader."""
+        (reader,) = self.logic.any_reader("reader")
+        for who in (WRITER, Who(reader)):
+            for instruction in self.relation.program(who).instructions:
+                yield instruction.row.id, list(self.relation.steps_of_row(self.state, who, instruction))
+
+    def unless(self, step: Step, wrong: Term) -> Question:
+        """Whether a step from a state of the invariant can come with something wrong."""
+        return Question((*self.ring, *self.invariant, step.guard, wrong))
+
+
+def obligations(theory: Theory) -> Iterator[Obligation]:
+    """Everything that has to be shown about safety, in a fixed order."""
+    yield from inductive(theory)
+    yield from derived(theory)
+
+
+def inductive(theory: Theory) -> Iterator[Obligation]:
+    """That the invariant is one: conjunct by conjunct, at the start and row by row."""
+    start = theory.relation.initial(theory.state)
+    for conjunct, formula in zip(theory.conjuncts, theory.invariant, strict=True):
+        question = Question((*theory.ring, start, theory.logic.no(formula)))
+        yield Obligation(START, conjunct.name, (question,))
+    for row, steps in theory.steps():
+        after = [(step, Facts(theory.relation, step.after)) for step in steps]
+        for conjunct in theory.conjuncts:
+            wrong = [(step, theory.logic.no(conjunct.formula(facts, theory.logic))) for step, facts in after]
+            yield Obligation(row, conjunct.name, tuple(theory.unless(*one) for one in wrong))
+
+
+def derived(theory: Theory) -> Iterator[Obligation]:
+    """That the statements follow from the invariant."""
+    for row, steps in theory.steps():
+        for statement in OF_STEPS:
+            wrong = [(step, statement.broken(theory.facts, step)) for step in steps]
+            questions = tuple(theory.unless(step, term) for step, term in wrong if term is not None)
+            if questions:
+                yield Obligation(row, statement.name, questions)
+    for one in OF_STATES:
+        negated = theory.logic.no(one.formula(theory.facts, theory.logic))
+        yield Obligation(ALWAYS, one.name, (Question((*theory.ring, *theory.invariant, negated)),))
+
+
+def discharge(theory: Theory, obligation: Obligation, effort: int = EFFORT_MAX) -> Finding:
+    """Put the questions of an obligation to z3, until one is not answered by ``unsat``."""
+    z3, started = theory.logic.z3, time.perf_counter()
+    status = DISCHARGED
+    for question in obligation.questions:
+        solver = z3.SimpleSolver()
+        solver.set("rlimit", effort)
+        solver.add(*question.terms)
+        answer = solver.check()
+        if answer != z3.unsat:
+            status = OPEN if answer == z3.sat else UNDECIDED
+            break
+    return Finding(obligation.name, status, time.perf_counter() - started)
+
+
+def prove(
+    variant: Variant,
+    which: Callable[[Theory], Iterable[Obligation]] = obligations,
+    conjuncts: Iterable[Conjunct] = INVARIANT,
+    on_finding: Callable[[Finding], None] = lambda _: None,
+) -> tuple[Finding, ...]:
+    """Try every obligation of a variant. Raises :class:`MissingExtraError` without z3."""
+    theory = Theory(variant, conjuncts)
+    findings = []
+    for obligation in which(theory):
+        finding = discharge(theory, obligation)
+        on_finding(finding)
+        findings.append(finding)
+    return tuple(findings)
