@@ -27,8 +27,16 @@ class Facts:
         self.blocks, self.words = self.logic.blocks, self.logic.words
         self.here, self.base = state.of(WRITER, "block"), state.of(WRITER, "base")
         self.turn = state.position(WRITER)
-        self.written, self.read, self.payload = state["written"], state["read"], state["payload"]
+        self.payload = state["payload"]
         self.log, self.accepted, self.cursor, self.begun = state["log"], state["accepted"](), state["cursor"], state["begun"]()
+
+    def written(self, block: Term) -> Term:
+        """The value of a written flag."""
+        return self.state["written"](block)
+
+    def read(self, block: Term, reader: Term) -> Term:
+        """The value of a read flag."""
+        return self.state["read"](block, reader)
 
     def at(self, who: Who, *rows: str) -> Term:
         """Whether an actor stands at one of these rows."""

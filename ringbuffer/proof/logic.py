@@ -31,6 +31,8 @@ class Sort(enum.Enum):
     WORD = "w"
     INDEX = "i"
     """A place in the list of accepted messages."""
+    TIME = "t"
+    """A place in the modification order of a flag: between any two there is another."""
 
 
 class Logic(ABC):
@@ -74,8 +76,8 @@ class Logic(ABC):
         """The body for at least one choice."""
 
     @abstractmethod
-    def any_reader(self, name: str) -> Sequence[Term]:
-        """The readers that a step may be about: each of them, or one that stands for any."""
+    def any(self, sort: Sort, name: str) -> Sequence[Term]:
+        """The values of a sort that a step may be about: each of them, or one that stands for any."""
 
 
 def load_z3() -> ModuleType:
@@ -123,23 +125,27 @@ class Symbolic(Logic):
         variables = [self.variable(sort) for sort in sorts]
         return self.z3.Exists(variables, self.z3.And(self._bounds(sorts, variables), body(*variables)))
 
-    def any_reader(self, name: str) -> Sequence[Term]:
-        return (self.z3.Const(name, self.reader_sort),)
+    def any(self, sort: Sort, name: str) -> Sequence[Term]:
+        return (self.z3.Const(name, self._sort(sort)),)
 
     def variable(self, sort: Sort) -> Term:
         """A variable of that sort that occurs nowhere else."""
         self._fresh += 1
         name = f"{sort.value}!{self._fresh}"
-        return self.z3.Const(name, self.reader_sort) if sort is Sort.READER else self.z3.Int(name)
+        return self.z3.Const(name, self._sort(sort))
 
-    def function(self, name: str, sorts: Sequence[Sort], is_truth: bool) -> Callable[..., Term]:
-        """A function, or a constant, of which nothing is known."""
-        result = self.z3.BoolSort() if is_truth else self.z3.IntSort()
+    def _sort(self, sort: type | Sort) -> Any:
+        if sort is Sort.READER:
+            return self.reader_sort
+        return self.z3.RealSort() if sort is Sort.TIME else self.z3.IntSort()
+
+    def function(self, name: str, sorts: Sequence[Sort], value: type | Sort) -> Callable[..., Term]:
+        """A function, or a constant, of which nothing is known. ``value``: ``bool``, ``int``, or a sort."""
+        result = self.z3.BoolSort() if value is bool else self.z3.IntSort() if value is int else self._sort(value)
         if not sorts:
             constant = self.z3.Const(name, result)
             return lambda: constant
-        domain = [self.reader_sort if sort is Sort.READER else self.z3.IntSort() for sort in sorts]
-        declared: Callable[..., Term] = self.z3.Function(name, *domain, result)
+        declared: Callable[..., Term] = self.z3.Function(name, *map(self._sort, sorts), result)
         return declared
 
     def _bounds(self, sorts: Sequence[Sort], variables: Sequence[Term]) -> Term:
@@ -189,5 +195,5 @@ class Concrete(Logic):
     def some(self, sorts: Sequence[Sort], body: Callable[..., Term]) -> Term:
         return any(body(*values) for values in product(*[self.ranges[sort] for sort in sorts]))
 
-    def any_reader(self, name: str) -> Sequence[Term]:
-        return self.ranges[Sort.READER]
+    def any(self, sort: Sort, name: str) -> Sequence[Term]:
+        return self.ranges[sort]

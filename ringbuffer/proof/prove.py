@@ -11,18 +11,18 @@ is trusted.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from ringbuffer.proof.invariant import INVARIANT, Conjunct, Facts
 from ringbuffer.proof.logic import Sort, Symbolic, Term
 from ringbuffer.proof.relation import Neighbours, Relation, Step
-from ringbuffer.proof.statements import OF_STATES, OF_STEPS
-from ringbuffer.proof.vocabulary import WRITER, Who, unknown_state
+from ringbuffer.proof.statements import OF_STATES, OF_STEPS, OfStates, OfSteps
+from ringbuffer.proof.vocabulary import FIELDS, WRITER, Field, State, Who, unknown_state
 from ringbuffer.protocol import Variant
 
-EFFORT_MAX: Final = 400_000
+EFFORT_MAX: Final = 1_500_000
 """How much z3 may do for one question, in its own units (``rlimit``): an answer does not depend on the machine's speed."""
 
 DISCHARGED, OPEN, UNDECIDED = "discharged", "open", "unknown"
@@ -63,23 +63,43 @@ class Finding:
     seconds: float
 
 
+class Semantics(NamedTuple):
+    """A memory as the proofs know it: the state's fields, the relation on them, the words for a state, and the invariant."""
+
+    fields: Mapping[str, Field]
+    relation: type[Relation]
+    facts: type[Facts]
+    invariant: tuple[Conjunct, ...]
+    of_steps: tuple[OfSteps, ...]
+    of_states: tuple[OfStates, ...]
+
+
+SEQUENTIAL: Final = Semantics(FIELDS, Relation, Facts, INVARIANT, OF_STEPS, OF_STATES)
+"""Sequential consistency: a flag has one value."""
+
+
 class Theory:
     """A variant of the protocol in z3's terms: its relation, a state of which nothing is known, and the invariant of it."""
 
-    def __init__(self, variant: Variant, conjuncts: Iterable[Conjunct] = INVARIANT) -> None:
+    def __init__(self, variant: Variant, memory: Semantics = SEQUENTIAL) -> None:
         self.logic = Symbolic()
-        following = self.logic.z3.Function("next", self.logic.reader_sort, self.logic.reader_sort)
-        neighbours = Neighbours(following, self.logic.function("is_last", (Sort.READER,), is_truth=True))
-        self.relation = Relation(variant, self.logic, neighbours)
-        self.state = unknown_state(self.logic)
-        self.facts = Facts(self.relation, self.state)
-        self.conjuncts = tuple(conjuncts)
+        following = self.logic.function("next", (Sort.READER,), Sort.READER)
+        neighbours = Neighbours(following, self.logic.function("is_last", (Sort.READER,), bool))
+        self.memory = memory
+        self.relation = memory.relation(variant, self.logic, neighbours)
+        self.state = unknown_state(self.logic, memory.fields)
+        self.facts = self.describe(self.state)
+        self.conjuncts = memory.invariant
         self.ring = (self.logic.blocks >= 1, self.logic.words >= 1)
         self.invariant = tuple(one.formula(self.facts, self.logic) for one in self.conjuncts)
 
+    def describe(self, state: State) -> Facts:
+        """A state with the words of the invariant."""
+        return self.memory.facts(self.relation, state)
+
     def steps(self) -> Iterator[tuple[str, list[Step]]]:
         """The rows with their steps, the writer's and then those of any one reader."""
-        (reader,) = self.logic.any_reader("reader")
+        (reader,) = self.logic.any(Sort.READER, "reader")
         for who in (WRITER, Who(reader)):
             for instruction in self.relation.program(who).instructions:
                 yield instruction.row.id, list(self.relation.steps_of_row(self.state, who, instruction))
@@ -102,7 +122,7 @@ def inductive(theory: Theory) -> Iterator[Obligation]:
         question = Question((*theory.ring, start, theory.logic.no(formula)))
         yield Obligation(START, conjunct.name, (question,))
     for row, steps in theory.steps():
-        after = [(step, Facts(theory.relation, step.after)) for step in steps]
+        after = [(step, theory.describe(step.after)) for step in steps]
         for conjunct in theory.conjuncts:
             wrong = [(step, theory.logic.no(conjunct.formula(facts, theory.logic))) for step, facts in after]
             yield Obligation(row, conjunct.name, tuple(theory.unless(*one) for one in wrong))
@@ -111,12 +131,12 @@ def inductive(theory: Theory) -> Iterator[Obligation]:
 def derived(theory: Theory) -> Iterator[Obligation]:
     """That the statements follow from the invariant."""
     for row, steps in theory.steps():
-        for statement in OF_STEPS:
+        for statement in theory.memory.of_steps:
             wrong = [(step, statement.broken(theory.facts, step)) for step in steps]
             questions = tuple(theory.unless(step, term) for step, term in wrong if term is not None)
             if questions:
                 yield Obligation(row, statement.name, questions)
-    for one in OF_STATES:
+    for one in theory.memory.of_states:
         negated = theory.logic.no(one.formula(theory.facts, theory.logic))
         yield Obligation(ALWAYS, one.name, (Question((*theory.ring, *theory.invariant, negated)),))
 
@@ -139,11 +159,11 @@ def discharge(theory: Theory, obligation: Obligation, effort: int = EFFORT_MAX) 
 def prove(
     variant: Variant,
     which: Callable[[Theory], Iterable[Obligation]] = obligations,
-    conjuncts: Iterable[Conjunct] = INVARIANT,
+    memory: Semantics = SEQUENTIAL,
     on_finding: Callable[[Finding], None] = lambda _: None,
 ) -> tuple[Finding, ...]:
     """Try every obligation of a variant. Raises :class:`MissingExtraError` without z3."""
-    theory = Theory(variant, conjuncts)
+    theory = Theory(variant, memory)
     findings = []
     for obligation in which(theory):
         finding = discharge(theory, obligation)

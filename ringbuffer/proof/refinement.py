@@ -77,7 +77,7 @@ def _send(f: Facts, step: Step) -> Term | None:
     if step.accepts is None:
         return None
     logic = f.logic
-    after = Facts(f.relation, step.after)
+    after = type(f)(f.relation, step.after)
 
     def known(i: Term) -> Term:
         return logic.both(i >= 0, i < f.accepted, f.log(i) == step.accepts)
@@ -92,7 +92,7 @@ def _receive(f: Facts, step: Step) -> Term | None:
     if step.delivers is None:
         return None
     logic, reader = f.logic, step.who.rank
-    after, cursor = Facts(f.relation, step.after), received(f, reader)
+    after, cursor = type(f)(f.relation, step.after), received(f, reader)
     wrong = logic.either(cursor >= sent(f), step.delivers != f.log(cursor))
     moved = logic.either(
         received(after, reader) != cursor + 1, sent(after) != sent(f), _somebody_moved(f, after, reader)
@@ -104,7 +104,7 @@ def _stutter(f: Facts, step: Step) -> Term | None:
     """What is wrong with any other step: the queue that it maps to is another one."""
     if step.accepts is not None or step.delivers is not None:
         return None
-    after = Facts(f.relation, step.after)
+    after = type(f)(f.relation, step.after)
     return f.logic.either(sent(after) != sent(f), _somebody_moved(f, after, None))
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from ringbuffer.places import last_touch
 from ringbuffer.proof.logic import Logic, Sort, Term
@@ -53,7 +54,17 @@ class Step:
 
     def breaking(self, **broken: Term) -> Step:
         """The step with more that it may break."""
-        return replace(self, broken={**self.broken, **broken})
+        either = self.after.logic.either
+        both = {name: either(self.broken[name], broken[name]) for name in self.broken.keys() & broken.keys()}
+        return replace(self, broken={**self.broken, **broken, **both})
+
+
+class Loaded(NamedTuple):
+    """One way in which an access to a flag comes out: when it is possible, the value, and the state after it."""
+
+    guard: Term
+    value: Term
+    after: State
 
 
 class Relation:
@@ -66,16 +77,23 @@ class Relation:
 
     def initial(self, state: State) -> Term:
         """What is true of a state before anybody has run. The log is empty, so nothing is said of it."""
-        logic, flag = self.logic, self.variant.initial_read_flag
+        logic = self.logic
         return logic.both(
             state["begun"]() == 0,
             state["accepted"]() == 0,
-            logic.for_all((Sort.BLOCK,), lambda b: state["written"](b) == 0),
-            logic.for_all((Sort.BLOCK, READER), lambda b, r: state["read"](b, r) == flag),
+            self.memory_starts(state),
             logic.for_all((Sort.BLOCK, WORD), lambda b, w: state["payload"](b, w) == NO_MESSAGE),
             logic.for_all((READER,), lambda r: state["cursor"](r) == 0),
             self._starts(state, WRITER, self.writer),
             logic.for_all((READER,), lambda r: self._starts(state, Who(r), self.reader)),
+        )
+
+    def memory_starts(self, state: State) -> Term:
+        """What is true of the flags before anybody has run."""
+        logic, flag = self.logic, self.variant.initial_read_flag
+        return logic.both(
+            logic.for_all((Sort.BLOCK,), lambda b: state["written"](b) == 0),
+            logic.for_all((Sort.BLOCK, READER), lambda b, r: state["read"](b, r) == flag),
         )
 
     def _starts(self, state: State, who: Who, program: Program) -> Term:
@@ -109,15 +127,29 @@ class Relation:
         else:
             yield from self._single(state, who, instruction, here)
 
+    def loads(self, state: State, who: Who, access: Access, name: str, key: tuple[Term, ...]) -> Iterator[Loaded]:
+        """What a load of a flag can return, and the state after it. Here: the one value that there is."""
+        yield Loaded(self.logic.true, state[name](*key), state)
+
+    def stores(self, state: State, who: Who, access: Access, name: str, key: tuple[Term, ...]) -> Iterator[Loaded]:
+        """The states to which a store of a flag can lead. Here: one."""
+        yield Loaded(self.logic.true, access.value, state.put(name, key, access.value))
+
+    def touches(self, state: State, who: Who) -> tuple[State, dict[str, Term]]:
+        """The state after an actor has touched the payload of its block, and what that may break. Here: nothing."""
+        return state, {}
+
     def _single(self, state: State, who: Who, instruction: Instruction, here: Term) -> Iterator[Step]:
         """A load, a store or an exchange of one flag of the actor's block."""
         access, (name, key) = instruction.row.access, self.location(state, who, instruction.row.access)
         if access.kind is not Kind.LOAD:
-            yield self._go_on(state.put(name, key, access.value), who, instruction, Outcome.DONE, here, ONCE)
+            for guard, _, after in self.stores(state, who, access, name, key):
+                yield self._go_on(after, who, instruction, Outcome.DONE, self.logic.both(here, guard), ONCE)
             return
-        for outcome, _ in instruction.branches:
-            seen = state[name](*key) == int(outcome is Outcome.ONE)
-            yield self._go_on(state, who, instruction, outcome, self.logic.both(here, seen), ONCE)
+        for guard, value, after in self.loads(state, who, access, name, key):
+            for outcome, _ in instruction.branches:
+                seen = value == int(outcome is Outcome.ONE)
+                yield self._go_on(after, who, instruction, outcome, self.logic.both(here, guard, seen), ONCE)
 
     def location(self, state: State, who: Who, access: Access) -> tuple[str, tuple[Term, ...]]:
         """The field that stands for the one flag of an access, and its arguments."""
@@ -149,29 +181,36 @@ class Relation:
             none = logic.no(logic.some((READER,), visits))
             outcome = Outcome.ONE if access.kind is Kind.LOAD else Outcome.DONE
             yield self._go_on(state, who, instruction, outcome, logic.both(here, none), ONCE)
-        for rank in logic.any_reader("visited"):
+        for rank in logic.any(READER, "visited"):
             guard = logic.both(here, state.of(who, "todo", rank))
             yield from self._visit(state, who, instruction, guard, rank)
 
     def _visit(self, state: State, who: Who, instruction: Instruction, guard: Term, rank: Term) -> Iterator[Step]:
         """One of several flags is loaded or stored: then the next one, or the end of the row."""
-        logic, access = self.logic, instruction.row.access
-        key = (state.of(who, "block"), rank)
-        todo = who.field("todo")
-        moved = state.put(todo, who.key(rank), logic.false)
-        left = logic.some((READER,), lambda other: moved.of(who, "todo", other))
-        if access.kind is not Kind.LOAD:
-            assert access.kind is Kind.STORE, "no table exchanges several flags"
-            moved = moved.put("read", key, access.value)
-            yield Step(instruction.row.id, who, rank, logic.both(guard, left), moved)
-            yield self._go_on(moved, who, instruction, Outcome.DONE, logic.both(guard, logic.no(left)), rank)
+        access, key = instruction.row.access, (state.of(who, "block"), rank)
+        moved = state.put(who.field("todo"), who.key(rank), self.logic.false)
+        left = self.logic.some((READER,), lambda other: moved.of(who, "todo", other))
+        assert access.kind in (Kind.LOAD, Kind.STORE), "no table exchanges several flags"
+        if access.kind is Kind.LOAD:
+            for possible, value, after in self.loads(moved, who, access, "read", key):
+                yield from self._seen(after, who, instruction, self.logic.both(guard, possible), left, value, rank)
             return
-        zeros = state.of(who, "zeros") + logic.choose(state["read"](*key) == 0, 1, 0)
-        enough = zeros <= access.missing_allowed
-        stays = moved.put_of(who, zeros=zeros)
+        for possible, _, after in self.stores(moved, who, access, "read", key):
+            now = self.logic.both(guard, possible)
+            yield Step(instruction.row.id, who, rank, self.logic.both(now, left), after)
+            yield self._go_on(after, who, instruction, Outcome.DONE, self.logic.both(now, self.logic.no(left)), rank)
+
+    def _seen(
+        self, state: State, who: Who, instruction: Instruction, guard: Term, left: Term, value: Term, rank: Term
+    ) -> Iterator[Step]:
+        """One of several flags was loaded: go on to the next, or decide."""
+        logic = self.logic
+        zeros = state.of(who, "zeros") + logic.choose(value == 0, 1, 0)
+        enough = zeros <= instruction.row.access.missing_allowed
+        stays = state.put_of(who, zeros=zeros)
         yield Step(instruction.row.id, who, rank, logic.both(guard, enough, left), stays)
-        yield self._go_on(moved, who, instruction, Outcome.ONE, logic.both(guard, enough, logic.no(left)), rank)
-        yield self._go_on(moved, who, instruction, Outcome.ZERO, logic.both(guard, logic.no(enough)), rank)
+        yield self._go_on(state, who, instruction, Outcome.ONE, logic.both(guard, enough, logic.no(left)), rank)
+        yield self._go_on(state, who, instruction, Outcome.ZERO, logic.both(guard, logic.no(enough)), rank)
 
     def _fill(self, state: State, who: Who, instruction: Instruction, here: Term, detail: int) -> Iterator[Step]:
         """The caller writes one word; the last one makes the message accepted."""
@@ -183,8 +222,9 @@ class Relation:
         old = state["payload"](block, word)
         over = logic.both(old != message, logic.some((READER,), lambda r: self._is_owed(state, r, old)))
         company = logic.both(begins, self._company(state, who))
-        broken = {"overwritten": over, "exclusion": company}
-        filled = state.put("payload", (block, word), message).put("begun", (), begun)
+        touched, races = self.touches(state, who)
+        broken = {"overwritten": over, "exclusion": company, **races}
+        filled = touched.put("payload", (block, word), message).put("begun", (), begun)
         if detail == ABORT:
             yield self._go_on(filled, who, instruction, Outcome.ABORTED, here, detail).breaking(**broken)
             return
@@ -203,12 +243,14 @@ class Relation:
         begins = word == 0
         value, before = state["payload"](block, word), state.of(who, "message")
         message = logic.choose(logic.either(begins, value == before), value, TORN)
-        company = {"exclusion": logic.both(begins, self._company(state, who))}
+        broken = {"exclusion": logic.both(begins, self._company(state, who))}
+        state, races = self.touches(state, who)
+        broken |= races
         if detail == ABORT:
-            yield self._go_on(state, who, instruction, Outcome.ABORTED, here, detail).breaking(**company)
+            yield self._go_on(state, who, instruction, Outcome.ABORTED, here, detail).breaking(**broken)
             return
         more = logic.both(here, word + 1 < logic.words)
-        yield Step(instruction.row.id, who, detail, more, state.put_of(who, word=word + 1, message=message), company)
+        yield Step(instruction.row.id, who, detail, more, state.put_of(who, word=word + 1, message=message), broken)
         cursor = state["cursor"](rank)
         is_torn = message == TORN
         is_owed = self._is_owed(state, rank, message)
@@ -220,16 +262,28 @@ class Relation:
         }
         got = state.put("cursor", (rank,), logic.choose(is_next, cursor + 1, cursor))
         last = logic.both(here, word + 1 >= logic.words)
-        step = self._go_on(got, who, instruction, Outcome.DONE, last, detail)
-        yield replace(step.breaking(**company, **judged), delivers=message)
+        step = self._go_on(got, who, instruction, Outcome.DONE, last, detail, message)
+        yield replace(step.breaking(**broken, **judged), delivers=message)
 
-    def _go_on(self, state: State, who: Who, instruction: Instruction, outcome: Outcome, guard: Term, detail: Term) -> Step:
-        """The row is over: the branch of its outcome, and what is broken when an actor is done with a block or enters one."""
+    def _go_on(
+        self,
+        state: State,
+        who: Who,
+        instruction: Instruction,
+        outcome: Outcome,
+        guard: Term,
+        detail: Term,
+        delivered: Term | None = None,
+    ) -> Step:
+        """The row is over: the branch of its outcome, and what is broken when an actor is done with a block or enters one.
+
+        ``delivered``: the message that the reader has just received: it is not lost, even if older ones are still owed.
+        """
         program, branch = self.program(who), instruction.branch(outcome)
         broken: dict[str, Term] = {}
         done = instruction.pc == self._last_pc[program.role] and branch.edge in (Edge.FINISHED, Edge.FORWARD)
         if done and not who.is_writer:
-            broken["lost"] = self._gives_back_unread(state, who)
+            broken["lost"] = self._gives_back_unread(state, who, delivered)
         after = self._moved(state, who, program, branch)
         if program[branch.pc].row.is_payload:
             broken["exclusion"] = self._company(after, who)
@@ -246,7 +300,7 @@ class Relation:
         if branch.advance:
             after = after.put_of(who, block=block, base=base)
         if any(at.row.access.is_several for at in program.instructions):
-            after = after.put_of(who, zeros=0).put_each(who.field("todo"), who.key(), self.visits(program, branch.pc))
+            after = after.put_of(who, zeros=0).put_all(who.field("todo"), who.key(), self.visits(program, branch.pc))
         return after
 
     def _is_owed(self, state: State, rank: Term, message: Term) -> Term:
@@ -258,10 +312,16 @@ class Relation:
 
         return logic.some((INDEX,), here)
 
-    def _gives_back_unread(self, state: State, who: Who) -> Term:
-        """Whether a word of the reader's block belongs to a message that it is owed."""
+    def _gives_back_unread(self, state: State, who: Who, delivered: Term | None) -> Term:
+        """Whether a word of the reader's block belongs to a message that it is owed, but for one just delivered."""
         block = state.of(who, "block")
-        return self.logic.some((WORD,), lambda w: self._is_owed(state, who.rank, state["payload"](block, w)))
+
+        def is_lost(w: Term) -> Term:
+            word = state["payload"](block, w)
+            owed = self._is_owed(state, who.rank, word)
+            return owed if delivered is None else self.logic.both(owed, word != delivered)
+
+        return self.logic.some((WORD,), is_lost)
 
     def _company(self, state: State, who: Who) -> Term:
         """Whether somebody else is in the actor's block, of whom one writes."""

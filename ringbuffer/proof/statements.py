@@ -39,7 +39,7 @@ class OfStates:
     formula: Callable[[Facts, Logic], Term]
 
 
-def _judged(name: str) -> Callable[[Facts, Step], Term | None]:
+def judged(name: str) -> Callable[[Facts, Step], Term | None]:
     """What the encoder says that a step breaks, by the property's name."""
     return lambda _, step: step.broken.get(name)
 
@@ -148,13 +148,13 @@ def _bounded(f: Facts, logic: Logic) -> Term:
 
 
 OF_STEPS: Final = (
-    OfSteps("torn", "what a reader reads from one block belongs to one message", _judged("torn")),
-    OfSteps("stale", "a reader receives only what it is owed: accepted, and not received before", _judged("stale")),
+    OfSteps("torn", "what a reader reads from one block belongs to one message", judged("torn")),
+    OfSteps("stale", "a reader receives only what it is owed: accepted, and not received before", judged("stale")),
     OfSteps("repeated", "a reader receives no message a second time", _repeated),
-    OfSteps("reordered", "a reader receives the oldest message that it is owed", _judged("reordered")),
-    OfSteps("lost", "a reader gives no block back that holds a message which it is owed", _judged("lost")),
-    OfSteps("overwritten", "the writer writes over no message that a reader is owed", _judged("overwritten")),
-    OfSteps("exclusion", "nobody enters a block in which the writer is, nor the writer one in which a reader is", _judged("exclusion")),
+    OfSteps("reordered", "a reader receives the oldest message that it is owed", judged("reordered")),
+    OfSteps("lost", "a reader gives no block back that holds a message which it is owed", judged("lost")),
+    OfSteps("overwritten", "the writer writes over no message that a reader is owed", judged("overwritten")),
+    OfSteps("exclusion", "nobody enters a block in which the writer is, nor the writer one in which a reader is", judged("exclusion")),
 )
 OF_STATES: Final = (
     OfStates("alone", "while the writer fills a block, no reader reads in that block", _exclusion),

@@ -13,41 +13,52 @@ Limits: one writer, no twins, nobody is killed; a reader's cursor says what it i
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Final
+from itertools import product
+from typing import Final, NamedTuple
 
 from ringbuffer.proof.logic import Concrete, Logic, Sort, Symbolic, Term
 
 READER, BLOCK, WORD, INDEX = Sort.READER, Sort.BLOCK, Sort.WORD, Sort.INDEX
 
-ACTOR_FIELDS: Final[Mapping[str, tuple[Sort, ...]]] = {
-    "pc": (),
-    "block": (),
-    "base": (),
-    "todo": (READER,),
-    "zeros": (),
-    "word": (),
-    "message": (),
-    "lock": (),
+class Field(NamedTuple):
+    """A field: what it is a function of, and what its values are (``bool``, ``int``, or a sort)."""
+
+    sorts: tuple[Sort, ...]
+    value: type | Sort = int
+
+
+ACTOR_FIELDS: Final[Mapping[str, Field]] = {
+    "pc": Field(()),
+    "block": Field(()),
+    "base": Field(()),
+    "todo": Field((READER,), bool),
+    "zeros": Field(()),
+    "word": Field(()),
+    "message": Field(()),
+    "lock": Field(()),
 }
 """What every actor has. A reader's fields have the reader as their first argument."""
-FIELDS: Final[Mapping[str, tuple[Sort, ...]]] = {
-    "written": (BLOCK,),
-    "read": (BLOCK, READER),
-    "payload": (BLOCK, WORD),
-    "begun": (),
-    "accepted": (),
-    "log": (INDEX,),
-    "cursor": (READER,),
-    **{f"writer.{name}": sorts for name, sorts in ACTOR_FIELDS.items()},
-    **{f"reader.{name}": (READER, *sorts) for name, sorts in ACTOR_FIELDS.items()},
+
+
+def of_everybody(fields: Mapping[str, Field]) -> dict[str, Field]:
+    """Fields of an actor as those of the writer and of every reader."""
+    writer = {f"writer.{name}": field for name, field in fields.items()}
+    reader = {f"reader.{name}": Field((READER, *field.sorts), field.value) for name, field in fields.items()}
+    return {**writer, **reader}
+
+
+COMMON: Final[Mapping[str, Field]] = {
+    "payload": Field((BLOCK, WORD)),
+    "begun": Field(()),
+    "accepted": Field(()),
+    "log": Field((INDEX,)),
+    "cursor": Field((READER,)),
+    **of_everybody(ACTOR_FIELDS),
 }
-"""All fields, and what they are functions of."""
+"""The fields that do not depend on the memory."""
+FIELDS: Final[Mapping[str, Field]] = {"written": Field((BLOCK,)), "read": Field((BLOCK, READER)), **COMMON}
+"""All fields under sequential consistency."""
 GHOSTS: Final = ("begun", "accepted", "log", "cursor", "writer.base", "reader.base")
-
-
-def is_truth(field: str) -> bool:
-    """Whether a field is true or false; the others are integers."""
-    return field.endswith(".todo")
 
 
 class Who:
@@ -102,16 +113,16 @@ class State:
 
         return State(logic, {**self.functions, field: new})
 
-    def put_each(self, field: str, key: tuple[Term, ...], value: Callable[[Term], Term]) -> State:
-        """The state in which that field has that value for every last argument, where the first ones are ``key``."""
+    def put_all(self, field: str, key: tuple[Term, ...], value: Callable[..., Term]) -> State:
+        """The state in which that field, where its first arguments are ``key``, is this function of the others."""
         old, logic = self.functions[field], self.logic
 
         def new(*given: Term) -> Term:
-            *first, last = given
             if not key:
-                return value(last)
+                return value(*given)
+            first, rest = given[: len(key)], given[len(key) :]
             here = logic.both(*[one == other for one, other in zip(first, key, strict=True)])
-            return logic.choose(here, value(last), old(*given))
+            return logic.choose(here, value(*rest), old(*given))
 
         return State(logic, {**self.functions, field: new})
 
@@ -134,32 +145,41 @@ class State:
         return logic.choose(block < here, base + block, base + block - logic.blocks)
 
 
-def unknown_state(logic: Symbolic) -> State:
+def unknown_state(logic: Symbolic, fields: Mapping[str, Field] = FIELDS) -> State:
     """A state of which nothing is known."""
-    return State(logic, {field: logic.function(field, sorts, is_truth(field)) for field, sorts in FIELDS.items()})
+    return State(logic, {name: logic.function(name, *field) for name, field in fields.items()})
 
 
-def tabulated(state: State, logic: Concrete, known: Mapping[str, Callable[..., Term]]) -> State:
-    """A state of plain values, computed once; fields that are those of ``known`` are kept as they are."""
-    from itertools import product
-
-    functions: dict[str, Callable[..., Term]] = {}
-    for field, sorts in FIELDS.items():
-        function = state[field]
-        if known.get(field) is function:
-            functions[field] = function
-            continue
-        table = {values: function(*values) for values in product(*[logic.ranges[sort] for sort in sorts])}
-        functions[field] = Table(table)
-    return State(logic, functions)
+UNKNOWN: Final = -2
+"""What a log of plain values says of a place where no message was accepted. No message has that number, so that what a formula
+says of the log holds of accepted messages, or not by chance."""
 
 
 class Table:
-    """A field of plain values: a callable with a key by which it can be compared."""
+    """A field of plain values. ``key``: the values, in the order of the arguments, by which two tables can be compared.
 
-    def __init__(self, values: Mapping[tuple[int, ...], Term]) -> None:
-        self.values = values
+    ``elsewhere``: the value for any other argument; without one, nobody may ask for it (``KeyError``).
+    """
+
+    def __init__(self, values: Mapping[tuple[int, ...], Term], elsewhere: Term | None = None) -> None:
+        self.values, self.elsewhere = values, elsewhere
         self.key = tuple(values.values())
 
     def __call__(self, *arguments: Term) -> Term:
-        return self.values.get(arguments, 0)
+        """The value for these arguments."""
+        return self.values[arguments] if self.elsewhere is None else self.values.get(arguments, self.elsewhere)
+
+
+def table_of(logic: Concrete, name: str, value: Callable[..., Term], fields: Mapping[str, Field] = FIELDS) -> Table:
+    """A field computed once, for all its arguments. A log says :data:`UNKNOWN` of places that are none."""
+    ranges = [logic.ranges[sort] for sort in fields[name].sorts]
+    return Table({key: value(*key) for key in product(*ranges)}, UNKNOWN if name == "log" else None)
+
+
+def tabulated(state: State, logic: Concrete, known: State, fields: Mapping[str, Field] = FIELDS) -> State:
+    """A state of plain values, computed once; the fields that are those of ``known`` are kept as they are."""
+    functions = {
+        name: function if known[name] is function else table_of(logic, name, function, fields)
+        for name, function in state.functions.items()
+    }
+    return State(logic, functions)
