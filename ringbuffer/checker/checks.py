@@ -115,14 +115,15 @@ def _each_size(claim: Claim, scope: Scope, judged: tuple[str, ...], answer: Call
                 states=states,
                 counterexample=picture(result),
                 token=result.token,
-                note=_what_broke(result),
+                note=what_broke(result),
             )
         left_open = left_open or _open_end(result)
     bound = sizes_text(scope, sizes) + (_CAPPED[claim.memory] if capped else "") + only
     return claim.verdict(UNKNOWN if left_open else HOLDS, scope, started, bound=bound, states=states, note=left_open)
 
 
-def _what_broke(result: Result) -> str:
+def what_broke(result: Result) -> str:
+    """The property that a refuted result broke, whose, after how many steps, and in which ring."""
     whose = f" of {result.starved}" if result.starved else ""
     shorter = "" if result.shortest else "; a shorter run may exist (--reductions without local finds it)"
     size = f"{result.setup.readers}×{result.setup.blocks}"

@@ -1,7 +1,7 @@
 """What a claim is, what a user asks about, and what comes of it.
 
 Rules: nothing is asserted without its method; a sample is called a sample, and what was measured is called measured. Limits:
-``explored`` speaks of the sizes in ``bound`` only.
+``explored`` speaks of the sizes in ``bound`` only, ``proved`` of what was encoded, by a solver that is trusted.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ from typing import Any, Final
 from ringbuffer.checker.explore import STATES_MAX
 from ringbuffer.checker.reduce import REDUCTIONS
 from ringbuffer.errors import VariantError
+from ringbuffer.proof.prove import DISCHARGED, Finding
 from ringbuffer.protocol import PROTOCOL, Variant
 from ringbuffer.protocol.properties import ALL
 
-EXPLORED, SAMPLED, MEASURED = "explored", "sampled", "measured"
+EXPLORED, SAMPLED, MEASURED, PROVED = "explored", "sampled", "measured", "proved"
 
 Sizes = tuple[tuple[int, int], ...]
 """Readers and blocks of rings."""
@@ -103,9 +104,12 @@ class Verdict:
     counterexample: str | None = None
     token: str | None = None
     note: str = ""
+    obligations: tuple[Finding, ...] = ()
+    """For what is proved: each obligation, with its status and its time."""
 
     def as_json(self) -> dict[str, object]:
-        """The row as plain JSON values; ``counterexample``, ``token`` and ``note`` only where there is one."""
+        """The row as plain JSON values; ``counterexample``, ``token``, ``note`` and ``obligations`` only where there are
+        any."""
         row: dict[str, object] = {
             "id": self.id,
             "statement": self.statement,
@@ -116,7 +120,13 @@ class Verdict:
             "seconds": round(self.seconds, 3),
             "command": self.command,
         }
-        optional = {"counterexample": self.counterexample, "token": self.token, "note": self.note or None}
+        optional: dict[str, object] = {"counterexample": self.counterexample, "token": self.token, "note": self.note or None}
+        if self.obligations:
+            optional["obligations"] = {
+                "count": len(self.obligations),
+                "open": {one.name: one.status for one in self.obligations if one.status != DISCHARGED},
+                "seconds": {one.name: round(one.seconds, 4) for one in self.obligations},
+            }
         return row | {key: value for key, value in optional.items() if value is not None}
 
 

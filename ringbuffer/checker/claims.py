@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Final
 
-from ringbuffer.checker import checks, faults, necessity
-from ringbuffer.checker.claim import EXPLORED, MEASURED, SAMPLED, Claim, Scope, Verdict
+from ringbuffer.checker import all_sizes, checks, contracts, faults, necessity
+from ringbuffer.checker.claim import EXPLORED, MEASURED, PROVED, SAMPLED, Claim, Scope, Verdict
 from ringbuffer.protocol.properties import LIVENESS, SAFETY
 
 __all__ = ["CLAIMS", "Claim", "Scope", "Verdict", "check_claims", "claims_for"]
@@ -19,6 +19,7 @@ __all__ = ["CLAIMS", "Claim", "Scope", "Verdict", "check_claims", "claims_for"]
 _GETS = "no reader gets a torn, stale, repeated, lost or reordered block; no unread block is overwritten"
 _FAULTS: Final = ("writers", "twins", "killed")
 _ASKED: Final = ("variant", "size", "messages", *_FAULTS, "rank", "max_states", "properties", "reductions")
+_PROVED_FOR_ALL: Final = ("size", "messages", *_FAULTS, "rank", "properties")
 _VALUES = tuple(name for name in SAFETY if name != "race")
 
 CLAIMS: Final = (
@@ -82,6 +83,38 @@ CLAIMS: Final = (
         "every edit of the rows, alone and in pairs, breaks what is recorded of it, or nothing, for a recorded reason",
         EXPLORED,
         necessity.rows_necessary,
+        ignores=_ASKED,
+    ),
+    Claim(
+        "safety-all-n-k",
+        "the same safety for every number of readers and blocks; a blocked writer has a reader that can read, and a blocked reader"
+        " has received all that was published",
+        PROVED,
+        all_sizes.safety,
+        "sc",
+        ignores=_PROVED_FOR_ALL,
+    ),
+    Claim(
+        "race-free-all-n-k",
+        "the same safety, and no data race, for every number of readers and blocks under release/acquire (C11)",
+        PROVED,
+        all_sizes.race_freedom,
+        "ra",
+        ignores=_PROVED_FOR_ALL,
+    ),
+    Claim(
+        "refines-queue",
+        "the ring refines a broadcast queue of one sequence and a cursor for each reader, for every number of readers and blocks,"
+        " under sequential consistency and under release/acquire",
+        PROVED,
+        all_sizes.refines_queue,
+        ignores=_PROVED_FOR_ALL,
+    ),
+    Claim(
+        "contracts",
+        "the pure functions (cases, programs, oracle, layout, framing) keep their contracts",
+        PROVED,
+        contracts.contracts,
         ignores=_ASKED,
     ),
     Claim(

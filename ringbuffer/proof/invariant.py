@@ -1,8 +1,8 @@
 """The inductive invariant of the shipped protocol, conjunct by conjunct, for any number of readers and blocks.
 
 Each conjunct has a name, a sentence, and a formula. Together they are inductive: they hold of the initial state, and every step
-of every row leads from a state in which all of them hold to one in which each of them holds. Rules: a conjunct speaks of rows by
-their clause ids, and of a row that a table does not have, nobody stands at it; what follows from other conjuncts is not said
+of every row leads from a state in which all of them hold to one in which each of them holds. Rules: a conjunct speaks of rows
+by their clause ids, and of a row that a table does not have, nobody stands at it; what follows from other conjuncts is not said
 twice. Limits: sequential consistency; found by people, so a changed protocol that is right may need another invariant.
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from ringbuffer.proof.logic import Logic, Sort, Term
 from ringbuffer.proof.relation import Relation
@@ -81,7 +81,7 @@ class Conjunct:
 
     name: str
     says: str
-    formula: Callable[[Facts, Logic], Term]
+    formula: Callable[[Any, Logic], Term]
 
 
 def _in_range(value: Term, end: Term, logic: Logic) -> Term:

@@ -90,40 +90,50 @@ def load_z3() -> ModuleType:
 
 
 class Symbolic(Logic):
-    """Terms of z3: readers are an uninterpreted sort, and the numbers of blocks and words are unknowns of at least 1."""
+    """Terms of z3: readers are an uninterpreted sort, and the numbers of blocks and words are unknowns of at least 1.
+
+    Each has a z3 of its own (a context), so that what one proof has asked changes nothing for the next.
+    """
 
     def __init__(self) -> None:
         self.z3 = load_z3()
-        self.reader_sort = self.z3.DeclareSort("Reader")
-        self.blocks, self.words = self.z3.Int("K"), self.z3.Int("W")
-        self.true, self.false = self.z3.BoolVal(True), self.z3.BoolVal(False)
+        self.context = self.z3.Context()
+        self.reader_sort = self.z3.DeclareSort("Reader", self.context)
+        self.blocks, self.words = self.z3.Int("K", self.context), self.z3.Int("W", self.context)
+        self.true, self.false = (self.z3.BoolVal(value, self.context) for value in (True, False))
         self._fresh = 0
 
     def both(self, *terms: Term) -> Term:
-        return self.z3.And(*terms)
+        return self.z3.And(*map(self._lift, terms)) if terms else self.true
 
     def either(self, *terms: Term) -> Term:
-        return self.z3.Or(*terms)
+        return self.z3.Or(*map(self._lift, terms)) if terms else self.false
 
     def no(self, term: Term) -> Term:
-        return self.z3.Not(term)
+        return self.z3.Not(self._lift(term))
 
     def implies(self, condition: Term, consequence: Term) -> Term:
-        return self.z3.Implies(condition, consequence)
+        return self.z3.Implies(self._lift(condition), self._lift(consequence))
 
     def same(self, one: Term, other: Term) -> Term:
-        return one == other
+        return self._lift(one) == self._lift(other)
 
     def choose(self, condition: Term, yes: Term, no: Term) -> Term:
-        return self.z3.If(condition, yes, no)
+        return self.z3.If(self._lift(condition), self._lift(yes), self._lift(no))
+
+    def _lift(self, term: Term) -> Term:
+        """A term of this context, also for a plain value."""
+        if isinstance(term, bool):
+            return self.true if term else self.false
+        return self.z3.IntVal(term, self.context) if isinstance(term, int) else term
 
     def for_all(self, sorts: Sequence[Sort], body: Callable[..., Term]) -> Term:
         variables = [self.variable(sort) for sort in sorts]
-        return self.z3.ForAll(variables, self.z3.Implies(self._bounds(sorts, variables), body(*variables)))
+        return self.z3.ForAll(variables, self.implies(self._bounds(sorts, variables), body(*variables)))
 
     def some(self, sorts: Sequence[Sort], body: Callable[..., Term]) -> Term:
         variables = [self.variable(sort) for sort in sorts]
-        return self.z3.Exists(variables, self.z3.And(self._bounds(sorts, variables), body(*variables)))
+        return self.z3.Exists(variables, self.both(self._bounds(sorts, variables), body(*variables)))
 
     def any(self, sort: Sort, name: str) -> Sequence[Term]:
         return (self.z3.Const(name, self._sort(sort)),)
@@ -131,27 +141,33 @@ class Symbolic(Logic):
     def variable(self, sort: Sort) -> Term:
         """A variable of that sort that occurs nowhere else."""
         self._fresh += 1
-        name = f"{sort.value}!{self._fresh}"
-        return self.z3.Const(name, self._sort(sort))
+        return self.z3.Const(f"{sort.value}!{self._fresh}", self._sort(sort))
+
+    def function(self, name: str, sorts: Sequence[Sort], value: type | Sort) -> Callable[..., Term]:
+        """A function, or a constant, of which nothing is known. ``value``: ``bool``, ``int``, or a sort."""
+        if not sorts:
+            constant = self.z3.Const(name, self._sort(value))
+            return lambda: constant
+        declared: Callable[..., Term] = self.z3.Function(name, *map(self._sort, sorts), self._sort(value))
+        return declared
+
+    def solver(self, effort: int, *terms: Term) -> Any:
+        """A solver that knows these terms, and stops at that effort (``rlimit``) for each question."""
+        solver = self.z3.SimpleSolver(self.context)
+        solver.set("rlimit", effort)
+        solver.add(*terms)
+        return solver
 
     def _sort(self, sort: type | Sort) -> Any:
         if sort is Sort.READER:
             return self.reader_sort
-        return self.z3.RealSort() if sort is Sort.TIME else self.z3.IntSort()
-
-    def function(self, name: str, sorts: Sequence[Sort], value: type | Sort) -> Callable[..., Term]:
-        """A function, or a constant, of which nothing is known. ``value``: ``bool``, ``int``, or a sort."""
-        result = self.z3.BoolSort() if value is bool else self.z3.IntSort() if value is int else self._sort(value)
-        if not sorts:
-            constant = self.z3.Const(name, result)
-            return lambda: constant
-        declared: Callable[..., Term] = self.z3.Function(name, *map(self._sort, sorts), result)
-        return declared
+        make = {bool: self.z3.BoolSort, Sort.TIME: self.z3.RealSort}.get(sort, self.z3.IntSort)
+        return make(self.context)
 
     def _bounds(self, sorts: Sequence[Sort], variables: Sequence[Term]) -> Term:
         ends = {Sort.BLOCK: self.blocks, Sort.WORD: self.words}
         bounded = [(one, ends[sort]) for sort, one in zip(sorts, variables, strict=True) if sort in ends]
-        return self.z3.And(*[self.z3.And(one >= 0, one < end) for one, end in bounded])
+        return self.both(*[self.both(one >= 0, one < end) for one, end in bounded])
 
 
 class Concrete(Logic):

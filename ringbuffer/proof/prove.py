@@ -3,16 +3,16 @@
 For each conjunct, that it holds at the start; for each row and each conjunct, that no step of the row leads out of it; for each
 statement about steps and each row that could break it, that no step does; for each statement about states, that the invariant
 implies it. Rules: an obligation is *discharged* only by ``unsat``: no state of any ring contradicts it. One that z3 contradicts
-is *open*, and says so; one that z3 leaves undecided within :data:`EFFORT_MAX` is *unknown*. Either may be a fault of the invariant
-rather than of the protocol: an open obligation refutes nothing, a run does. Limits: those of the relation and the invariant; z3
-is trusted.
+is *open*, and says so; one that z3 leaves undecided within :data:`EFFORT_MAX` is *unknown*. Either may be a fault of the
+invariant rather than of the protocol: an open obligation refutes nothing, a run does. Limits: those of the relation and the
+invariant; z3 is trusted.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
 from ringbuffer.proof.invariant import INVARIANT, Conjunct, Facts
@@ -22,8 +22,10 @@ from ringbuffer.proof.statements import OF_STATES, OF_STEPS, OfStates, OfSteps
 from ringbuffer.proof.vocabulary import FIELDS, WRITER, Field, State, Who, unknown_state
 from ringbuffer.protocol import Variant
 
-EFFORT_MAX: Final = 1_500_000
-"""How much z3 may do for one question, in its own units (``rlimit``): an answer does not depend on the machine's speed."""
+EFFORT_FIRST: Final = 200_000
+EFFORT_MAX: Final = 1_000_000
+"""How much z3 may do for one question, in its own units (``rlimit``), so that an answer does not depend on the machine's speed:
+at first, in a solver that keeps the invariant from question to question; and once more, if need be, in a fresh one."""
 
 DISCHARGED, OPEN, UNDECIDED = "discharged", "open", "unknown"
 
@@ -35,9 +37,11 @@ ALWAYS = "always"
 
 @dataclass(frozen=True)
 class Question:
-    """One question to z3: can these all be true at once?"""
+    """One question to z3: can these all be true at once, in a ring (``from_invariant``: in a state in which the invariant
+    holds)?"""
 
     terms: tuple[Term, ...]
+    from_invariant: bool
 
 
 @dataclass(frozen=True)
@@ -90,8 +94,10 @@ class Theory:
         self.state = unknown_state(self.logic, memory.fields)
         self.facts = self.describe(self.state)
         self.conjuncts = memory.invariant
-        self.ring = (self.logic.blocks >= 1, self.logic.words >= 1)
         self.invariant = tuple(one.formula(self.facts, self.logic) for one in self.conjuncts)
+        self._ring = (self.logic.blocks >= 1, self.logic.words >= 1)
+        self._anywhere = self.logic.solver(EFFORT_FIRST, *self._ring)
+        self._within = self.logic.solver(EFFORT_FIRST, *self._ring, *self.invariant)
 
     def describe(self, state: State) -> Facts:
         """A state with the words of the invariant."""
@@ -106,7 +112,28 @@ class Theory:
 
     def unless(self, step: Step, wrong: Term) -> Question:
         """Whether a step from a state of the invariant can come with something wrong."""
-        return Question((*self.ring, *self.invariant, step.guard, wrong))
+        return Question((step.guard, wrong), from_invariant=True)
+
+    def unless_always(self, formula: Term) -> Question:
+        """Whether a state of the invariant can be without this."""
+        return Question((self.logic.no(formula),), from_invariant=True)
+
+    def unless_at_start(self, formula: Term) -> Question:
+        """Whether an initial state can be without this."""
+        return Question((self.relation.initial(self.state), self.logic.no(formula)), from_invariant=False)
+
+    def answer(self, question: Question) -> str:
+        """What z3 says: :data:`DISCHARGED` if there is no such state, :data:`OPEN` if there is, or :data:`UNDECIDED`."""
+        z3 = self.logic.z3
+        known = self._within if question.from_invariant else self._anywhere
+        known.push()
+        known.add(*question.terms)
+        said = known.check()
+        known.pop()
+        if said == z3.unknown:
+            given = (*self._ring, *(self.invariant if question.from_invariant else ()), *question.terms)
+            said = self.logic.solver(EFFORT_MAX, *given).check()
+        return DISCHARGED if said == z3.unsat else OPEN if said == z3.sat else UNDECIDED
 
 
 def obligations(theory: Theory) -> Iterator[Obligation]:
@@ -117,10 +144,8 @@ def obligations(theory: Theory) -> Iterator[Obligation]:
 
 def inductive(theory: Theory) -> Iterator[Obligation]:
     """That the invariant is one: conjunct by conjunct, at the start and row by row."""
-    start = theory.relation.initial(theory.state)
     for conjunct, formula in zip(theory.conjuncts, theory.invariant, strict=True):
-        question = Question((*theory.ring, start, theory.logic.no(formula)))
-        yield Obligation(START, conjunct.name, (question,))
+        yield Obligation(START, conjunct.name, (theory.unless_at_start(formula),))
     for row, steps in theory.steps():
         after = [(step, theory.describe(step.after)) for step in steps]
         for conjunct in theory.conjuncts:
@@ -137,22 +162,14 @@ def derived(theory: Theory) -> Iterator[Obligation]:
             if questions:
                 yield Obligation(row, statement.name, questions)
     for one in theory.memory.of_states:
-        negated = theory.logic.no(one.formula(theory.facts, theory.logic))
-        yield Obligation(ALWAYS, one.name, (Question((*theory.ring, *theory.invariant, negated)),))
+        yield Obligation(ALWAYS, one.name, (theory.unless_always(one.formula(theory.facts, theory.logic)),))
 
 
-def discharge(theory: Theory, obligation: Obligation, effort: int = EFFORT_MAX) -> Finding:
-    """Put the questions of an obligation to z3, until one is not answered by ``unsat``."""
-    z3, started = theory.logic.z3, time.perf_counter()
-    status = DISCHARGED
-    for question in obligation.questions:
-        solver = z3.SimpleSolver()
-        solver.set("rlimit", effort)
-        solver.add(*question.terms)
-        answer = solver.check()
-        if answer != z3.unsat:
-            status = OPEN if answer == z3.sat else UNDECIDED
-            break
+def discharge(theory: Theory, obligation: Obligation) -> Finding:
+    """Put the questions of an obligation to z3, until one is not answered as it should be."""
+    started = time.perf_counter()
+    answers = map(theory.answer, obligation.questions)
+    status = next((answer for answer in answers if answer != DISCHARGED), DISCHARGED)
     return Finding(obligation.name, status, time.perf_counter() - started)
 
 
@@ -161,12 +178,14 @@ def prove(
     which: Callable[[Theory], Iterable[Obligation]] = obligations,
     memory: Semantics = SEQUENTIAL,
     on_finding: Callable[[Finding], None] = lambda _: None,
+    prefix: str = "",
 ) -> tuple[Finding, ...]:
-    """Try every obligation of a variant. Raises :class:`MissingExtraError` without z3."""
+    """Try every obligation of a variant. ``prefix``: of the findings' names. Raises :class:`MissingExtraError` without z3."""
     theory = Theory(variant, memory)
     findings = []
     for obligation in which(theory):
         finding = discharge(theory, obligation)
+        finding = replace(finding, name=prefix + finding.name)
         on_finding(finding)
         findings.append(finding)
     return tuple(findings)

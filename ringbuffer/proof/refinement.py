@@ -3,12 +3,12 @@
 The queue knows two steps. ``Send(m)`` puts a message that was never sent at the end of the sequence, if no reader is then more
 than K behind. ``Receive(r)`` gives reader r the message at its cursor, which there must be, and moves the cursor on by one.
 
-The **mapping** reads the queue off a state of the ring, from the flags, the payload and where everybody stands: as many messages
-were sent as the writer has been through blocks, and one more if it is past its fill; a reader has received as many as it has been
-through blocks, and one more if it is past its read; and the message at a place of the sequence that is still owed to somebody is
-the one that lies in the block of that turn. Rules: every step of every row must map to one step of the queue or to none at all; what
-the mapping says must be what the oracle says, which has never looked at the flags. Limits: those of the relation; fairness is
-in the TLA+ module.
+The **mapping** reads the queue off a state of the ring, from the flags, the payload and where everybody stands: as many
+messages were sent as the writer has been through blocks, and one more if it is past its fill; a reader has received as many as
+it has been through blocks, and one more if it is past its read; and the message at a place of the sequence that is still owed
+to somebody is the one that lies in the block of that turn. Rules: every step of every row must map to one step of the queue or
+to none at all; what the mapping says must be what the oracle says, which has never looked at the flags. Limits: those of the
+relation; fairness is in the TLA+ module.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Final
 
 from ringbuffer.proof.invariant import Facts
 from ringbuffer.proof.logic import Logic, Sort, Term
-from ringbuffer.proof.prove import ALWAYS, Obligation, Question, Theory
+from ringbuffer.proof.prove import ALWAYS, START, Obligation, Theory
 from ringbuffer.proof.relation import Step
 from ringbuffer.proof.statements import OfStates, OfSteps
 from ringbuffer.proof.vocabulary import WRITER, Who
@@ -43,7 +43,8 @@ def turn_of(f: Facts, block: Term) -> Term:
 
 
 def holds_for(f: Facts, block: Term, reader: Term) -> Term:
-    """Whether a block holds a message that a reader is owed: by its flags, but for who is past the payload and not yet at the flags."""
+    """Whether a block holds a message that a reader is owed: by its flags, but for who is past the payload and not yet at the
+    flags."""
     logic = f.logic
     is_new = logic.both(block == f.here, f.past_payload(WRITER))
     by_flags = logic.both(f.written(block) == 1, f.read(block, reader) == 0)
@@ -88,15 +89,14 @@ def _send(f: Facts, step: Step) -> Term | None:
 
 
 def _receive(f: Facts, step: Step) -> Term | None:
-    """What is wrong with a step that receives: there is nothing to receive, it is another message, or the wrong cursor moves."""
+    """What is wrong with a step that receives: there is nothing to receive, it is another message, or the wrong cursor
+    moves."""
     if step.delivers is None:
         return None
     logic, reader = f.logic, step.who.rank
     after, cursor = type(f)(f.relation, step.after), received(f, reader)
     wrong = logic.either(cursor >= sent(f), step.delivers != f.log(cursor))
-    moved = logic.either(
-        received(after, reader) != cursor + 1, sent(after) != sent(f), _somebody_moved(f, after, reader)
-    )
+    moved = logic.either(received(after, reader) != cursor + 1, sent(after) != sent(f), _somebody_moved(f, after, reader))
     return logic.either(wrong, moved)
 
 
@@ -122,7 +122,9 @@ def _somebody_moved(f: Facts, after: Facts, but: Term | None) -> Term:
 MAPPING: Final = (
     OfStates("counts", "the mapping's counts are the oracle's: messages sent, and received by each reader", _counts_agree),
     OfStates("owed-is-held", "a reader is owed a message exactly if the block of its turn holds one for it", _owed_is_held),
-    OfStates("held-is-sent", "every word of a block that holds a message for a reader is of that turn's message", _held_is_sent),
+    OfStates(
+        "held-is-sent", "every word of a block that holds a message for a reader is of that turn's message", _held_is_sent
+    ),
 )
 """What the mapping says of a state, and what it must agree with."""
 STEPS: Final = (
@@ -136,13 +138,11 @@ STEPS: Final = (
 def obligations(theory: Theory) -> Iterator[Obligation]:
     """That the mapping is a refinement: at the start, in every state, and step by step."""
     logic = theory.logic
-    start = theory.relation.initial(theory.state)
     facts = theory.facts
     empty = logic.both(sent(facts) == 0, logic.for_all((READER,), lambda r: received(facts, r) == 0))
-    yield Obligation("start", "empty", (Question((*theory.ring, start, logic.no(empty))),))
+    yield Obligation(START, "empty", (theory.unless_at_start(empty),))
     for one in MAPPING:
-        negated = logic.no(one.formula(facts, logic))
-        yield Obligation(ALWAYS, one.name, (Question((*theory.ring, *theory.invariant, negated)),))
+        yield Obligation(ALWAYS, one.name, (theory.unless_always(one.formula(facts, logic)),))
     for row, steps in theory.steps():
         for statement in STEPS:
             wrong = [(step, statement.broken(facts, step)) for step in steps]

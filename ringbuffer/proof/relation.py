@@ -3,8 +3,8 @@
 This is the encoder. It interprets the same resolved tables as the explorer's model does, access by access, and knows nothing of
 the protocol; :mod:`ringbuffer.proof.validation` holds the one to the other, state by state. Rules: the memory is sequentially
 consistent; a row about several flags visits one flag a step, in any order; a payload is written and read word by word, and a
-caller may raise after any word. Each step says besides what it would break, as the oracle judges it. Limits: a lock of one's own
-is a byte that nobody else touches, and a fence does nothing: under sequential consistency neither orders anything.
+caller may raise after any word. Each step says besides what it would break, as the oracle judges it. Limits: a lock of one's
+own is a byte that nobody else touches, and a fence does nothing: under sequential consistency neither orders anything.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ class Neighbours:
 class Step:
     """One way in which an actor's row goes on.
 
-    ``detail``: the rank that is visited, or :data:`PROCEED` or :data:`ABORT`, as in the explorer's choices. ``guard``: when it is
-    possible. ``broken``: by property, when it breaks it. ``edge``: which kind of branch it takes, ``None`` within a row.
+    ``detail``: the rank that is visited, or :data:`PROCEED` or :data:`ABORT`, as in the explorer's choices. ``guard``: when it
+    is possible. ``broken``: by property, when it breaks it. ``edge``: which kind of branch it takes, ``None`` within a row.
     ``accepts``, ``delivers``: the message that is accepted or delivered by it, if one is.
     """
 

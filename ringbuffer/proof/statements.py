@@ -154,7 +154,11 @@ OF_STEPS: Final = (
     OfSteps("reordered", "a reader receives the oldest message that it is owed", judged("reordered")),
     OfSteps("lost", "a reader gives no block back that holds a message which it is owed", judged("lost")),
     OfSteps("overwritten", "the writer writes over no message that a reader is owed", judged("overwritten")),
-    OfSteps("exclusion", "nobody enters a block in which the writer is, nor the writer one in which a reader is", judged("exclusion")),
+    OfSteps(
+        "exclusion",
+        "nobody enters a block in which the writer is, nor the writer one in which a reader is",
+        judged("exclusion"),
+    ),
 )
 OF_STATES: Final = (
     OfStates("alone", "while the writer fills a block, no reader reads in that block", _exclusion),

@@ -2,14 +2,14 @@
 
 Each flag has a history: the *times* at which it was stored, which are its modification order (any two have another between
 them, so that a store can be put anywhere), with the value stored at each. Each actor *sees* each flag up to a time; a load can
-return any store that is not before it, a store takes any free time behind it. A release store *tells* all that its actor sees; an
-acquire load of it takes that over, the later of the two for each flag. The payload is not atomic: every actor's accesses to a
-block are counted, and what an actor sees says up to which access of each other it knows; an access is a race if it conflicts
+return any store that is not before it, a store takes any free time behind it. A release store *tells* all that its actor sees;
+an acquire load of it takes that over, the later of the two for each flag. The payload is not atomic: every actor's accesses to
+a block are counted, and what an actor sees says up to which access of each other it knows; an access is a race if it conflicts
 with one that its actor does not know (vector clocks). This is the memory ``ra`` of the explorer
 (:mod:`ringbuffer.memory.release_acquire`), without its forgetting, for any number of readers and blocks.
 
-Rules: which accesses release and acquire is read off the rows. Limits: those of ``ra`` (no load buffering), and no fences and no
-exchanges: a variant that has one is refused. ``turn`` is a ghost.
+Rules: which accesses release and acquire is read off the rows. Limits: those of ``ra`` (no load buffering), and no fences and
+no exchanges: a variant that has one is refused.
 """
 
 from __future__ import annotations
@@ -42,7 +42,6 @@ def _history(name: str, sorts: tuple[Sort, ...]) -> dict[str, Field]:
     return {
         f"{name}.stored": Field(at, bool),
         f"{name}.value": Field(at),
-        f"{name}.turn": Field(at),
         f"{name}.tells": Field(at, bool),
         **{f"{name}.tells.{what}": Field((*at, *seen), value) for what, (seen, value) in SEEN.items()},
     }
@@ -121,7 +120,7 @@ class Views(Relation):
             free = logic.no(state[f"{name}.stored"](*at))
             guard = logic.both(free, time > state[seen](*who.key(*key)))
             after = state.put(seen, who.key(*key), time).put(f"{name}.stored", at, logic.true)
-            after = after.put(f"{name}.value", at, access.value).put(f"{name}.turn", at, state.position(who))
+            after = after.put(f"{name}.value", at, access.value)
             after = after.put(f"{name}.tells", at, logic.true if access.ordering.releases else logic.false)
             if access.ordering.releases:
                 after = self._tell(after, who, name, at)

@@ -1,10 +1,11 @@
 """The state that proofs speak of: the ring's flags and payload, where everybody stands, and what the oracle knows.
 
-The fields are those of the explorer's states, with three differences. Blocks are numbered 0 to K-1 in a ring of *any* K; so that
-no modulo is needed, each actor has besides its ``block`` a ``base``, the number of blocks in the laps that it has behind it, and
-``base + block`` is its position in the endless sequence of turns. What is owed is not a list for each reader but one ``log`` of
-all accepted messages, with their count ``accepted`` and a ``cursor`` for each reader. Messages have lasting numbers, from 1 in
-the order in which their fills begin. ``base``, ``log``, ``accepted``, ``cursor`` and ``begun`` are ghosts: no row looks at them.
+The fields are those of the explorer's states, with three differences. Blocks are numbered 0 to K-1 in a ring of *any* K; so
+that no modulo is needed, each actor has besides its ``block`` a ``base``, the number of blocks in the laps that it has behind
+it, and ``base + block`` is its position in the endless sequence of turns. What is owed is not a list for each reader but one
+``log`` of all accepted messages, with their count ``accepted`` and a ``cursor`` for each reader. Messages have lasting numbers,
+from 1 in the order in which their fills begin. ``base``, ``log``, ``accepted``, ``cursor`` and ``begun`` are ghosts: no row
+looks at them.
 
 Rules: a state is immutable; its fields are callables, so that they can be functions of any number of readers and blocks.
 Limits: one writer, no twins, nobody is killed; a reader's cursor says what it is owed only up to the first fault.
@@ -19,6 +20,7 @@ from typing import Final, NamedTuple
 from ringbuffer.proof.logic import Concrete, Logic, Sort, Symbolic, Term
 
 READER, BLOCK, WORD, INDEX = Sort.READER, Sort.BLOCK, Sort.WORD, Sort.INDEX
+
 
 class Field(NamedTuple):
     """A field: what it is a function of, and what its values are (``bool``, ``int``, or a sort)."""

@@ -1,9 +1,9 @@
 """The inductive invariant under release/acquire, for any number of readers and blocks.
 
-It is the invariant of sequential consistency, read anew, and a dozen conjuncts more. Read anew: where that speaks of a flag's value, it
-now means the *newest* one, the last in modification order. The further conjuncts say why nobody is misled by an older one: which
-stores an actor could still load, what these would tell it, and whose payload accesses it then knows. Rules and limits as in
-:mod:`ringbuffer.proof.invariant`, with the memory of :mod:`ringbuffer.proof.views`.
+It is the invariant of sequential consistency, read anew, and a dozen conjuncts more. Read anew: where that speaks of a flag's
+value, it now means the *newest* one, the last in modification order. The further conjuncts say why nobody is misled by an older
+one: which stores an actor could still load, what these would tell it, and whose payload accesses it then knows. Rules and
+limits as in :mod:`ringbuffer.proof.invariant`, with the memory of :mod:`ringbuffer.proof.views`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from ringbuffer.proof.logic import Logic, Sort, Term
 from ringbuffer.proof.prove import Semantics
 from ringbuffer.proof.relation import Relation
 from ringbuffer.proof.statements import OF_STATES, OF_STEPS, OfSteps, judged
-from ringbuffer.proof.views import CLOCKS, FIELDS, FLAGS, SEEN, Views
+from ringbuffer.proof.views import FIELDS, FLAGS, Views
 from ringbuffer.proof.vocabulary import WRITER, State, Who
 
 READER, BLOCK, TIME = Sort.READER, Sort.BLOCK, Sort.TIME
@@ -230,16 +230,32 @@ def _own_accesses(f: WeakFacts, logic: Logic) -> Term:
 FURTHER: Final = (
     Conjunct("values", "every store to a flag is of 0 or 1", _values),
     Conjunct("histories-end", "a flag's newest store is seen by the writer, or (a read flag's) by its reader", _histories_end),
-    Conjunct("what-is-seen", "what an actor sees of a read flag was stored; of a written flag nobody sees more than the writer", _what_is_seen),
+    Conjunct(
+        "what-is-seen",
+        "what an actor sees of a read flag was stored; of a written flag nobody sees more than the writer",
+        _what_is_seen,
+    ),
     Conjunct("what-is-told", "the same of what a release store tells", _what_is_told),
     Conjunct("own-marks", "what a reader does not see yet of its own flag was cleared by the writer", _own_marks),
-    Conjunct("marks-are-new", "in a written block, a mark that the writer can still load is the newest store to its flag", _marks_are_new),
+    Conjunct(
+        "marks-are-new",
+        "in a written block, a mark that the writer can still load is the newest store to its flag",
+        _marks_are_new,
+    ),
     Conjunct("readers-know", "a reader that has found its block sees its flag cleared, and knows the fill", _readers_know),
-    Conjunct("publishing-tells", "the store that published a block tells of its fill, and of the clearing of its flags", _publishing_tells),
-    Conjunct("free-is-known", "of a free block the writer sees every flag's newest value, and knows every read", _free_is_known),
+    Conjunct(
+        "publishing-tells",
+        "the store that published a block tells of its fill, and of the clearing of its flags",
+        _publishing_tells,
+    ),
+    Conjunct(
+        "free-is-known", "of a free block the writer sees every flag's newest value, and knows every read", _free_is_known
+    ),
     Conjunct("visited-is-known", "the same of the readers whose flags the writer's look has visited", _visited_is_known),
     Conjunct("never-published", "a block to which the writer came never, or first now, was never published", _never_published),
-    Conjunct("clearing-tells", "a reader that loads its flag as 0 can then load no written flag of 1 but the newest", _clearing_tells),
+    Conjunct(
+        "clearing-tells", "a reader that loads its flag as 0 can then load no written flag of 1 but the newest", _clearing_tells
+    ),
     Conjunct("not-misled", "a reader that has found its flag 0 can load no written flag of 1 but the newest", _not_misled),
     Conjunct("marks-tell", "the mark of a reader tells of all that this reader has read in the block", _marks_tell),
     Conjunct("own-accesses", "everybody knows its own payload accesses", _own_accesses),

@@ -1,0 +1,349 @@
+"""The encoder held to the explorer: both run in lockstep from the start, through every state that they can reach.
+
+The explorer's :class:`~ringbuffer.model.Model` and the encoder's :class:`~ringbuffer.proof.relation.Relation` interpret the
+same rows, and were written apart. :func:`compare` walks, breadth first, through all pairs of a state of the one and a state of
+the other; wherever they come, both must offer the same steps, one to one, that lead to the same states and break the same
+properties. On the way it evaluates what it is given to watch: the invariant conjunct by conjunct, statements, a refinement.
+
+Rules: a state of the encoder is compared by :func:`image`, the explorer's state that it stands for; ghosts that the explorer
+does not have (``base``, the log before the cursors) are kept by the encoder alone, and tell pairs apart: what is watched judges
+them. No pair behind a step that breaks a property is visited, and after such a step what is owed is not compared, because the
+oracle strikes out what was broken and the encoder does not. Limits: sequential consistency, one size of ring at a time;
+messages have lasting numbers, so states grow without end, and a walk ends at a bound on how many fills have begun: it says
+nothing of later ones. A bound on pairs, for samples, makes a walk incomplete, and the result says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import Final, Protocol, TypeAlias, cast
+
+from ringbuffer import state as explorer
+from ringbuffer.memory.base import Shape
+from ringbuffer.model import Model
+from ringbuffer.proof.invariant import INVARIANT, Facts
+from ringbuffer.proof.logic import Concrete, Logic, Term
+from ringbuffer.proof.relation import Neighbours, Relation, Step
+from ringbuffer.proof.vocabulary import FIELDS, GHOSTS, UNKNOWN, WRITER, State, Table, Who, table_of, tabulated
+from ringbuffer.protocol import PROTOCOL, Edge, Variant
+
+FILLS_MAX: Final = 3
+"""How many fills begin, unless the caller says otherwise: enough for the third lap of a ring of one block."""
+PAIRS_MAX: Final = 200_000
+"""More pairs of states than a walk of the tests has: one that goes wrong ends there."""
+
+Way: TypeAlias = tuple[str, Edge | None]
+"""A way in which a row goes on: its clause id, and which kind of branch it takes, ``None`` for one access more of the row."""
+Encoder: TypeAlias = Callable[[Variant, Logic, Neighbours], Relation]
+"""What makes a relation."""
+
+
+class OfStates(Protocol):
+    """Something that is to hold of every state, with a name: a conjunct, or a statement about states."""
+
+    @property
+    def name(self) -> str:
+        """What the report calls it."""
+
+    @property
+    def formula(self) -> Callable[[Facts, Logic], Term]:
+        """Whether it holds."""
+
+
+class OfSteps(Protocol):
+    """Something that no step may break, with a name: a statement about steps."""
+
+    @property
+    def name(self) -> str:
+        """What the report calls it."""
+
+    @property
+    def broken(self) -> Callable[[Facts, Step], Term | None]:
+        """Whether a step breaks it; ``None`` where it cannot."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What a walk has found. ``pairs``: how many pairs of states it visited; ``transitions``: how many steps it compared.
+
+    ``fills``: the bound on fills that have begun; ``beyond``: how many steps led beyond it, to states that were compared and
+    not visited. ``offered``: the ways in which rows go on, as the encoder has them; ``taken``: those that were taken.
+    ``broken``: the properties that steps broke. ``fault``: the first difference, or the first thing watched that does not
+    hold, in words; ``None`` if there is none. ``complete``: whether every pair within the bound on fills was visited.
+    """
+
+    setup: explorer.Setup
+    fills: int
+    pairs: int
+    transitions: int
+    beyond: int
+    offered: frozenset[Way]
+    taken: frozenset[Way]
+    broken: frozenset[str]
+    fault: str | None
+    complete: bool
+
+    @property
+    def untaken(self) -> frozenset[Way]:
+        """The ways in which no row went on: of these the comparison says nothing."""
+        return self.offered - self.taken
+
+    def __str__(self) -> str:
+        setup = self.setup
+        ring = f"{setup.variant}: {setup.readers} readers × {setup.blocks} blocks × {setup.words} words"
+        counts = f"{self.pairs} pairs of states, {self.transitions} transitions, at most {self.fills} fills begun"
+        end = "the encoder agrees with the explorer" if self.complete else "agreed as far as it went, which is not all"
+        return f"{ring}: {counts}: {self.fault or end}"
+
+
+def compare(
+    variant: Variant = PROTOCOL,
+    readers: int = 1,
+    blocks: int = 1,
+    words: int = 1,
+    *,
+    fills: int = FILLS_MAX,
+    states: Iterable[OfStates] = (),
+    steps: Iterable[OfSteps] = (),
+    elsewhere: bool = True,
+    encoder: Encoder = Relation,
+    pairs_max: int = PAIRS_MAX,
+) -> Comparison:
+    """Walk through all pairs of states of a ring of this size, up to the first fault.
+
+    ``fills``: the bound on fills that have begun. ``states``, ``steps``: what else is to hold of every state that is visited,
+    and what no step that is compared may break. ``elsewhere``: whether to ask the encoder also about the rows where an actor
+    does not stand, of which none may go on (half of the time). ``encoder``: what makes the relation, for tests that plant
+    faults in it. ``pairs_max``: give up beyond it. Raises :class:`GeometryError` for a ring that cannot be.
+    """
+    model = Model(explorer.Setup(variant, readers, blocks, words), lasting=True)
+    logic = Concrete(readers, blocks, words, fills + 1)
+    neighbours = Neighbours(lambda r: (r + 1) % readers, lambda r: r == readers - 1)
+    watch = _Watch(tuple(states), tuple(steps), elsewhere)
+    return _Walk(model, logic, encoder(variant, logic, neighbours), watch, fills, pairs_max).run()
+
+
+def validate(readers: int, blocks: int, words: int, *, fills: int = FILLS_MAX, elsewhere: bool = True) -> Comparison:
+    """Compare the shipped protocol, and evaluate each conjunct of the invariant on every state."""
+    return compare(PROTOCOL, readers, blocks, words, fills=fills, states=INVARIANT, elsewhere=elsewhere)
+
+
+def lifted(state: explorer.State, shape: Shape, logic: Concrete) -> State:
+    """The encoder's state for an explorer's initial state: what that says, and ghosts that say that nothing has happened."""
+    memory, (writer, *readers) = cast("tuple[int, ...]", state.memory), state.actors
+    values: dict[str, Callable[..., Term]] = {
+        **dict.fromkeys(GHOSTS, lambda *_: 0),
+        "log": lambda _: UNKNOWN,
+        "written": lambda b: memory[shape.flag(b, 0)],
+        "read": lambda b, r: memory[shape.flag(b, 1 + r)],
+        "payload": lambda b, w: memory[shape.word(b, w)],
+        "writer.lock": lambda: memory[shape.lock(0)],
+        "reader.lock": lambda r: memory[shape.lock(1 + r)],
+        "writer.todo": lambda other: bool(writer.todo >> other & 1),
+        "reader.todo": lambda r, other: bool(readers[r].todo >> other & 1),
+    }
+    for name in explorer.Actor._fields:
+        values.setdefault(f"writer.{name}", lambda name=name: getattr(writer, name))
+        values.setdefault(f"reader.{name}", lambda r, name=name: getattr(readers[r], name))
+    return State(logic, {name: table_of(logic, name, values[name]) for name in FIELDS})
+
+
+def image(state: State, shape: Shape) -> explorer.State:
+    """The explorer's state that a state of the encoder, in tables, stands for."""
+    written, read, payload, log, cursors = (_key(state, name) for name in ("written", "read", "payload", "log", "cursor"))
+    count, accepted = shape.readers, state["accepted"]()
+    flags = [(flag, *read[count * b : count * (b + 1)]) for b, flag in enumerate(written)]
+    locks = (*_key(state, "writer.lock"), *_key(state, "reader.lock"))
+    actors = (*_actors(state, "writer", 1), *_actors(state, "reader", count))
+    owed = tuple([log[cursor:accepted] for cursor in cursors])
+    return explorer.State((*chain(*flags), *payload, *locks), actors, owed, 0, state["begun"](), 0)
+
+
+def _actors(state: State, role: str, count: int) -> Iterator[explorer.Actor]:
+    """The actors of one side, as the explorer has them."""
+    pcs, blocks, todo, zeros, words, messages = (_key(state, f"{role}.{name}") for name in explorer.Actor._fields)
+    size = len(todo) // count
+    bits = [sum(1 << at for at in range(size) if todo[size * one + at]) for one in range(count)]
+    return map(explorer.Actor, pcs, blocks, bits, zeros, words, messages)
+
+
+def _key(state: State, name: str) -> tuple[Term, ...]:
+    return cast("Table", state[name]).key
+
+
+def _ghosts(state: State) -> tuple[tuple[Term, ...], ...]:
+    """What tells two pairs with the same explorer's state apart."""
+    return tuple([_key(state, name) for name in GHOSTS])
+
+
+class _Fault(Exception):
+    """The two disagree, or what is watched does not hold."""
+
+
+@dataclass(frozen=True)
+class _Watch:
+    """What is looked at besides the comparison."""
+
+    states: tuple[OfStates, ...]
+    steps: tuple[OfSteps, ...]
+    elsewhere: bool
+
+
+@dataclass
+class _Pair:
+    """A state of the explorer, and the encoder's."""
+
+    model: Model
+    explored: explorer.State
+    encoded: State
+
+    def fault_of(self, choice: explorer.Choice, text: str) -> _Fault:
+        """That there is something wrong with a step from here."""
+        actor, detail, _ = choice
+        row = self.model.programs[actor][self.explored.actors[actor].pc].row.id
+        return _Fault(f"{self.model.actor_name(actor)} at {row}, detail {detail}: {text}; in the state\n{self}")
+
+    def __str__(self) -> str:
+        """What is not 0 of the explorer's state, and the encoder's ghosts."""
+        named = [f"{name} = {value}" for name, value in _named(self.model, self.explored) if value]
+        ghosts = [f"{name} = {_key(self.encoded, name)}" for name in GHOSTS if name != "begun"]
+        return ", ".join([*named, *ghosts])
+
+
+@dataclass
+class _Walk:
+    """One walk."""
+
+    model: Model
+    logic: Concrete
+    relation: Relation
+    watch: _Watch
+    fills: int
+    pairs_max: int
+    pairs: list[_Pair] = field(default_factory=list)
+    seen: set[object] = field(default_factory=set)
+    transitions: int = 0
+    beyond: int = 0
+    taken: set[Way] = field(default_factory=set)
+    broken: set[str] = field(default_factory=set)
+
+    def run(self) -> Comparison:
+        """Visit pair after pair, until there is no new one, a fault, or too many."""
+        first = self.model.initial()
+        start = lifted(first, self.model.shape, self.logic)
+        self._meet(first, start)
+        visited, fault = 0, None
+        try:
+            if not self.relation.initial(start):
+                raise _Fault(f"the explorer's initial state is none of the encoder's:\n{self.pairs[0]}")
+            while visited < min(len(self.pairs), self.pairs_max):
+                visited += 1
+                self._visit(self.pairs[visited - 1])
+        except _Fault as found:
+            fault = str(found)
+        return self._comparison(visited, fault, start)
+
+    def _comparison(self, visited: int, fault: str | None, start: State) -> Comparison:
+        whos = (WRITER, Who(0))
+        return Comparison(
+            setup=self.model.setup,
+            fills=self.fills,
+            pairs=visited,
+            transitions=self.transitions,
+            beyond=self.beyond,
+            offered=frozenset((step.row, step.edge) for who in whos for step in self.relation.steps(start, who)),
+            taken=frozenset(self.taken),
+            broken=frozenset(self.broken),
+            fault=fault,
+            complete=fault is None and visited == len(self.pairs),
+        )
+
+    def _meet(self, explored: explorer.State, encoded: State) -> None:
+        key = (explored, _ghosts(encoded))
+        if key not in self.seen:
+            self.seen.add(key)
+            self.pairs.append(_Pair(self.model, explored, encoded))
+
+    def _visit(self, pair: _Pair) -> None:
+        """Evaluate what is watched, and compare every step."""
+        facts = Facts(self.relation, pair.encoded)
+        for one in self.watch.states:
+            if not one.formula(facts, self.logic):
+                raise _Fault(f"{one.name} does not hold in the state\n{pair}")
+        for actor in range(len(self.model.programs)):
+            steps = self._steps(pair, actor)
+            for transition in self.model.transitions_of(pair.explored, actor):
+                step = steps.pop(transition.choice, None)
+                if step is None:
+                    raise pair.fault_of(transition.choice, "only the explorer can take this step")
+                for watched in self.watch.steps:
+                    if watched.broken(facts, step):
+                        raise pair.fault_of(transition.choice, f"it breaks {watched.name}")
+                self._compare(pair, transition, step)
+            for choice in steps:
+                raise pair.fault_of(choice, "only the encoder can take this step")
+
+    def _steps(self, pair: _Pair, actor: int) -> dict[explorer.Choice, Step]:
+        """The steps that the encoder lets an actor take, by the explorer's names for them."""
+        who = Who(actor - 1) if actor else WRITER
+        program = self.model.programs[actor]
+        rows = program.instructions if self.watch.elsewhere else (program[pair.explored.actors[actor].pc],)
+        found: dict[explorer.Choice, Step] = {}
+        for row in rows:
+            for step in self.relation.steps_of_row(pair.encoded, who, row):
+                if step.guard:
+                    choice = (actor, step.detail, 0)
+                    if choice in found:
+                        raise pair.fault_of(
+                            choice, f"the encoder can take it in two ways, at {found[choice].row} and {step.row}"
+                        )
+                    found[choice] = step
+        return found
+
+    def _compare(self, pair: _Pair, transition: explorer.Transition, step: Step) -> None:
+        """One step in both readings: what it breaks, and where it leads."""
+        self.transitions += 1
+        self.taken.add((step.row, step.edge))
+        broken = {name for name, is_broken in step.broken.items() if is_broken}
+        self.broken |= broken
+        if broken != set(transition.broken):
+            text = f"it breaks {_listed(broken)} to the encoder, and {_listed(transition.broken)} to the explorer"
+            raise pair.fault_of(transition.choice, text)
+        after, expected = tabulated(step.after, self.logic, pair.encoded), transition.state
+        found = image(after, self.model.shape)
+        if broken:
+            found = found._replace(owed=expected.owed)
+        if found != expected:
+            raise pair.fault_of(transition.choice, "; ".join(_differences(self.model, expected, found)))
+        self.beyond += expected.begun > self.fills
+        if not broken and expected.begun <= self.fills:
+            self._meet(expected, after)
+
+
+def _differences(model: Model, expected: explorer.State, found: explorer.State) -> Iterator[str]:
+    """The fields in which a state of the encoder is not the explorer's, in words."""
+    for (name, one), (_, other) in zip(_named(model, expected), _named(model, found), strict=True):
+        if one != other:
+            yield f"{name} becomes {other} to the encoder, and {one} to the explorer"
+
+
+def _named(model: Model, state: explorer.State) -> Iterator[tuple[str, object]]:
+    """Every field of an explorer's state, with a name that a person knows."""
+    shape = model.shape
+    for b in range(shape.blocks):
+        yield f"written[{b}]", state.memory[shape.flag(b, 0)]
+        for r in range(shape.readers):
+            yield f"read[{b}][{r}]", state.memory[shape.flag(b, 1 + r)]
+        yield f"payload[{b}]", model.memory.payload(state.memory, b)
+    for actor, me in enumerate(state.actors):
+        name = model.actor_name(actor)
+        yield from ((f"{name}'s {one}", value) for one, value in me._asdict().items())
+        yield f"{name}'s lock", state.memory[shape.lock(actor)]
+    yield from ((f"owed to reader {r}", queue) for r, queue in enumerate(state.owed))
+    yield "begun", state.begun
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names)) or "nothing"
