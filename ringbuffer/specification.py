@@ -1,8 +1,9 @@
 """The generated parts of the specification: tables and diagrams printed from the protocol's tables.
 
 A chapter holds a generated part between two markers, ``<!-- generated: NAME -->`` and ``<!-- end of NAME -->``.
-``update`` prints each part anew, and writes it or reports where the chapter differs. Rules: what can be read off the code is
-never typed into a chapter. Limits: the words around the parts are written by hand, and nothing checks those.
+``update`` prints each part anew, and writes it or reports where the chapter differs; so it does with the TLA+ files, which are
+generated as a whole (``ringbuffer/tla``). Rules: what can be read off the code is never typed into a chapter. Limits: the words
+around the parts are written by hand, and nothing checks those.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Final
 
-from ringbuffer import evidence
+from ringbuffer import evidence, tla
 from ringbuffer.checker.explore import REFUTED, Result, explore
 from ringbuffer.errors import GeometryError, RingBufferError
 from ringbuffer.evidence import table
@@ -36,10 +37,10 @@ class MarkerError(RingBufferError, ValueError):
 
 
 def update(folder: Path, *, write: bool) -> list[str]:
-    """Bring the generated parts of every chapter in ``folder`` up to date, or (not ``write``) only look.
+    """Bring the generated parts of every chapter in ``folder``, and the TLA+ files, up to date, or (not ``write``) only look.
 
-    Returns a line for each part that is, or was, out of date. Raises :class:`MarkerError`, and :class:`GeometryError` for a
-    folder without chapters.
+    Returns a line for each part or file that is, or was, out of date. Raises :class:`MarkerError`, and :class:`GeometryError`
+    for a folder without chapters.
     """
     chapters = sorted(folder.glob("*.md"))
     if not chapters:
@@ -50,7 +51,7 @@ def update(folder: Path, *, write: bool) -> list[str]:
         fresh = _refreshed(chapter, text, stale)
         if write and fresh != text:
             chapter.write_text(fresh, encoding="utf-8")
-    return stale
+    return stale + tla.update(folder / tla.FOLDER, write=write)
 
 
 def _refreshed(chapter: Path, text: str, stale: list[str]) -> str:

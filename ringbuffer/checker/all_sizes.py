@@ -10,18 +10,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from functools import partial
-from typing import Final, NamedTuple
+from dataclasses import replace
+from typing import Any, Final, NamedTuple
 
 from ringbuffer.checker.checks import ask, picture, sizes_text, what_broke
 from ringbuffer.checker.claim import QUESTION_SIZES, Claim, OnAdvance, Scope, Verdict
-from ringbuffer.checker.explore import HOLDS, REFUTED, UNKNOWN
+from ringbuffer.checker.explore import HOLDS, REFUTED, UNKNOWN, Result
+from ringbuffer.checker.mutants import single_edits, variant_of
 from ringbuffer.proof import prove, refinement
 from ringbuffer.proof.prove import DISCHARGED, Finding, Obligation, Semantics, Theory
+from ringbuffer.proof.validation import OfStates, compare
 from ringbuffer.proof.weak_invariant import RELEASE_ACQUIRE
 from ringbuffer.protocol.properties import LIVENESS, SAFETY
 
 EVERY_SIZE: Final = "every number of readers, blocks and payload words, unbounded messages"
+WALKED_SIZES: Final = ((1, 1), (2, 1), (1, 2))
+"""The rings in which every proof is checked against the explorer's states."""
 NAMED_MAX: Final = 8
 """How many open obligations a note names; the rest is counted. All of them are in the JSON."""
 
@@ -61,43 +65,117 @@ def refines_queue(claim: Claim, scope: Scope, on_advance: OnAdvance) -> Verdict:
 
 
 def _tried(claim: Claim, scope: Scope, on_advance: OnAdvance, parts: tuple[Part, ...]) -> Verdict:
-    started = time.perf_counter()
-    findings: list[Finding] = []
-
-    def told(finding: Finding) -> None:
-        findings.append(finding)
-        on_advance(f"{len(findings)} obligations, the last {finding.name}")
-
+    """Part by part: the obligations, and where some stay open, a search for a run that shows why."""
+    attempt = _Attempt(claim, scope, on_advance)
     for part in parts:
-        prove.prove(scope.variant, part.which, part.semantics, told, prefix=f"{part.memory}/" if len(parts) > 1 else "")
-    still_open = [one for one in findings if one.status != DISCHARGED]
-    conjuncts = " and ".join(str(len(part.semantics.invariant)) for part in parts)
-    verdict = partial(
-        claim.verdict,
-        scope=scope,
-        started=started,
-        bound=f"{EVERY_SIZE}; {conjuncts} conjuncts, {len(findings)} obligations",
-        obligations=tuple(findings),
-    )
-    if not still_open:
-        slowest = max(findings, key=lambda one: one.seconds)
-        return verdict(HOLDS, states=None, note=f"all discharged; the slowest, {slowest.name}, in {slowest.seconds:.2f} s")
-    open_ends = _named(still_open, len(findings))
+        if attempt.leaves_open(part, prefix=f"{part.memory}/" if len(parts) > 1 else ""):
+            run = _run_that_breaks(scope, part.memory, on_advance)
+            attempt.states += run.states
+            if run.result is not None:
+                return attempt.refuted(run.result)
+    return attempt.ended(parts)
+
+
+class _Run(NamedTuple):
+    """A run that breaks the protocol, if one was found, and how many states were explored."""
+
+    result: Result | None
+    states: int
+
+
+def _run_that_breaks(scope: Scope, memory: str, on_advance: OnAdvance) -> _Run:
     states = 0
+    for size in QUESTION_SIZES:
+        judged = (*SAFETY, *LIVENESS[:1]) if memory == "sc" else SAFETY
+        result = ask(scope, *size, memory, on_advance, properties=judged)
+        states += result.states
+        if result.status == REFUTED:
+            return _Run(result, states)
+    return _Run(None, states)
+
+
+class _Attempt:
+    """A claim that is being tried: what was found so far, and the verdicts that can come of it."""
+
+    def __init__(self, claim: Claim, scope: Scope, on_advance: OnAdvance) -> None:
+        self.claim, self.scope, self.on_advance = claim, scope, on_advance
+        self.started = time.perf_counter()
+        self.findings: list[Finding] = []
+        self.conjuncts: list[int] = []
+        self.states = 0
+
+    def leaves_open(self, part: Part, prefix: str) -> bool:
+        """Put the obligations of one part to z3. Whether one of them is not discharged."""
+        before = len(self.findings)
+        self.conjuncts.append(len(part.semantics.invariant))
+        prove.prove(self.scope.variant, part.which, part.semantics, self._told, prefix)
+        return any(one.status != DISCHARGED for one in self.findings[before:])
+
+    def _told(self, finding: Finding) -> None:
+        self.findings.append(finding)
+        self.on_advance(f"{len(self.findings)} obligations, the last {finding.name}")
+
+    def refuted(self, result: Result) -> Verdict:
+        """There is a run that breaks a property."""
+        note = f"{what_broke(result)}; {self._open_ends()}"
+        return self._verdict(REFUTED, note, counterexample=picture(result), token=result.token)
+
+    def ended(self, parts: tuple[Part, ...]) -> Verdict:
+        """There is none: the claim holds if nothing is open, and the encoder and the explorer agree."""
+        if any(one.status != DISCHARGED for one in self.findings):
+            explored = sizes_text(self.scope, QUESTION_SIZES[-1:])
+            return self._verdict(UNKNOWN, f"{self._open_ends()}; explored up to {explored}, and nothing breaks there")
+        slowest = max(self.findings, key=lambda one: one.seconds)
+        faults, checked = _cross_checked(self.scope, parts, self.on_advance)
+        note = f"all discharged; the slowest, {slowest.name}, in {slowest.seconds:.2f} s; {checked}"
+        return self._verdict(UNKNOWN if faults else HOLDS, "; ".join((note, *faults)))
+
+    def _verdict(self, status: str, note: str, **more: Any) -> Verdict:
+        count = " and ".join(map(str, self.conjuncts))
+        bound = f"{EVERY_SIZE}; {count} conjuncts, {len(self.findings)} obligations"
+        found = {"bound": bound, "states": self.states or None, "note": note, "obligations": tuple(self.findings)}
+        return self.claim.verdict(status, self.scope, self.started, **found, **more)
+
+    def _open_ends(self) -> str:
+        """The open obligations by name."""
+        still_open = [one for one in self.findings if one.status != DISCHARGED]
+        names = ", ".join(f"{one.name} ({one.status})" for one in still_open[:NAMED_MAX])
+        more = f" and {len(still_open) - NAMED_MAX} more" if len(still_open) > NAMED_MAX else ""
+        return f"{len(still_open)} of {len(self.findings)} obligations are not discharged: {names}{more}"
+
+
+def _cross_checked(scope: Scope, parts: tuple[Part, ...], on_advance: OnAdvance) -> tuple[list[str], str]:
+    """What speaks against the encoder or the statements, and what was done to find that."""
+    if not scope.full:
+        return _walked(scope, on_advance)
+    faults, edits, proved = [], single_edits(), 0
     for part in parts:
-        for size in QUESTION_SIZES:
-            judged = (*SAFETY, *LIVENESS[:1]) if part.memory == "sc" else SAFETY
-            result = ask(scope, *size, part.memory, on_advance, properties=judged)
-            states += result.states
-            if result.status == REFUTED:
-                note = f"{what_broke(result)}; {open_ends}"
-                return verdict(REFUTED, states=states, counterexample=picture(result), token=result.token, note=note)
-    note = f"{open_ends}; explored up to {sizes_text(scope, QUESTION_SIZES[-1:])}, and nothing breaks there"
-    return verdict(UNKNOWN, states=states, note=note)
+        for count, edit in enumerate(edits, start=1):
+            on_advance(f"{part.memory}: {count} of {len(edits)} single edits, {proved} proved")
+            if prove.is_proved(variant_of(edit), part.which, part.semantics):
+                proved += 1
+                faults += _safety_faults(replace(scope, variant=variant_of(edit)), part.memory, on_advance)
+    return (
+        faults,
+        f"of {len(edits) * len(parts)} single edits {proved} are proved as well, and the explorer was asked about each",
+    )
 
 
-def _named(still_open: list[Finding], count: int) -> str:
-    """The open obligations by name."""
-    names = ", ".join(f"{one.name} ({one.status})" for one in still_open[:NAMED_MAX])
-    more = f" and {len(still_open) - NAMED_MAX} more" if len(still_open) > NAMED_MAX else ""
-    return f"{len(still_open)} of {count} obligations are not discharged: {names}{more}"
+def _safety_faults(scope: Scope, memory: str, on_advance: OnAdvance) -> list[str]:
+    """Runs that break safety in a ring of an edited protocol that is proved: there must be none."""
+    results = [ask(scope, *size, memory, on_advance, properties=SAFETY) for size in QUESTION_SIZES]
+    return [f"{scope.variant} is proved, but {what_broke(result)}" for result in results if result.status == REFUTED]
+
+
+def _walked(scope: Scope, on_advance: OnAdvance) -> tuple[list[str], str]:
+    """The encoder next to the explorer, in small rings, with everything that is claimed of states and steps evaluated."""
+    states: tuple[OfStates, ...] = (*prove.SEQUENTIAL.invariant, *prove.SEQUENTIAL.of_states, *refinement.MAPPING)
+    steps = (*prove.SEQUENTIAL.of_steps, *refinement.STEPS)
+    walks = []
+    for readers, blocks in WALKED_SIZES:
+        on_advance(f"the encoder next to the explorer, {readers}×{blocks}")
+        walks.append(compare(scope.variant, readers, blocks, states=states, steps=steps, elsewhere=False))
+    count = sum(walk.pairs for walk in walks)
+    sizes = ", ".join(f"{readers}×{blocks}" for readers, blocks in WALKED_SIZES)
+    told = f"on {count:,} states explored under sc ({sizes}) the encoder agrees, and all of it holds"
+    return [walk.fault for walk in walks if walk.fault is not None], told

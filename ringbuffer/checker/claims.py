@@ -87,8 +87,8 @@ CLAIMS: Final = (
     ),
     Claim(
         "safety-all-n-k",
-        "the same safety for every number of readers and blocks; a blocked writer has a reader that can read, and a blocked reader"
-        " has received all that was published",
+        "the same safety for every number of readers and blocks; when the writer is blocked some reader can read, and a blocked"
+        " reader has received all that was published",
         PROVED,
         all_sizes.safety,
         "sc",
@@ -104,7 +104,7 @@ CLAIMS: Final = (
     ),
     Claim(
         "refines-queue",
-        "the ring refines a broadcast queue of one sequence and a cursor for each reader, for every number of readers and blocks,"
+        "the ring refines a broadcast queue (one sequence, a cursor for each reader), for every number of readers and blocks,"
         " under sequential consistency and under release/acquire",
         PROVED,
         all_sizes.refines_queue,

@@ -23,7 +23,7 @@ from ringbuffer.proof.vocabulary import FIELDS, WRITER, Field, State, Who, unkno
 from ringbuffer.protocol import Variant
 
 EFFORT_FIRST: Final = 200_000
-EFFORT_MAX: Final = 1_000_000
+EFFORT_MAX: Final = 500_000
 """How much z3 may do for one question, in its own units (``rlimit``), so that an answer does not depend on the machine's speed:
 at first, in a solver that keeps the invariant from question to question; and once more, if need be, in a fresh one."""
 
@@ -189,3 +189,13 @@ def prove(
         on_finding(finding)
         findings.append(finding)
     return tuple(findings)
+
+
+def is_proved(
+    variant: Variant,
+    which: Callable[[Theory], Iterable[Obligation]] = obligations,
+    memory: Semantics = SEQUENTIAL,
+) -> bool:
+    """Whether every obligation of a variant is discharged; it gives up at the first that is not."""
+    theory = Theory(variant, memory)
+    return all(discharge(theory, obligation).status == DISCHARGED for obligation in which(theory))

@@ -1,0 +1,197 @@
+"""The invariant and what follows from it: discharged for the shipped tables, and open where it should be for broken ones.
+
+Every known-bad twin has its open obligations listed, all of them. An obligation is *open* when z3 contradicts it or leaves it
+undecided; which of the two is z3's affair and is not pinned.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+import pytest
+
+from ringbuffer.checker import recorded
+from ringbuffer.checker.claim import Scope, Verdict
+from ringbuffer.checker.claims import check_claims
+from ringbuffer.checker.mutate import BENIGN
+from ringbuffer.checker.parallel import JOBS_MAX, answers
+from ringbuffer.errors import VariantError
+from ringbuffer.proof import prove, refinement
+from ringbuffer.proof.invariant import INVARIANT, Conjunct
+from ringbuffer.proof.prove import DISCHARGED, UNDECIDED, Finding
+from ringbuffer.proof.weak_invariant import RELEASE_ACQUIRE
+from ringbuffer.protocol import PROTOCOL, WRITER, Variant
+
+Question = tuple[str, str]
+"""A memory, and edits in text form."""
+
+SEMANTICS: Final = {"sc": prove.SEQUENTIAL, "ra": RELEASE_ACQUIRE}
+
+TWINS: Final[dict[Question, str]] = {
+    # Dropped rows.
+    ("sc", "without=W1"): "start/looking W4/looking W6/looking",
+    ("sc", "without=W2"): "always/blocked-writer always/no-deadlock",
+    ("sc", "without=W5"): "W4/clearing",
+    ("sc", "without=W6"): "W5/laps W5/taken",
+    ("sc", "without=R1"): "R4/unmarked",
+    ("sc", "without=R2"): "R1/published R1/exclusion",
+    ("sc", "without=R4"): "R3/marks",
+    # Rows in another order, flags taken for others, counts that are one short.
+    ("sc", "swap=W5,W6"): "W4/clearing W6/laps W6/contents W6/marks W6/claimed W5/laps W5/taken",
+    ("sc", "swap=R3,R4"): "R2/cursors R4/cursors R4/marks R4/unmarked R3/marks",
+    ("sc", "missing-readers=1"): "W2/taken W2/looking",
+    ("sc", "retarget=W2,but-last"): "W1/looking W2/taken",
+    ("sc", "redirect=W1,1,found"): "W1/taken",
+    ("sc", "flip=R2"): "R2/published R2/exclusion always/blocked-writer always/blocked-reader always/no-deadlock",
+    ("sc", "advance=writer,0"): "W6/accepted W6/laps W6/contents W6/marks",
+    # Each of the orderings taken away: one fact about what is told, or what is then known, is lost.
+    ("ra", "weaken=W2"): "W2/free-is-known W2/visited-is-known",
+    ("ra", "weaken=W5"): "W5/clearing-tells",
+    ("ra", "weaken=W6"): "W6/publishing-tells",
+    ("ra", "weaken=R1"): "R1/not-misled",
+    ("ra", "weaken=R2"): "R2/readers-know",
+    ("ra", "weaken=R4"): "R4/marks-tell",
+}
+"""The open obligations of broken tables, in the order in which they are tried."""
+
+REFINEMENT_TWINS: Final = {
+    "policy=scan": "W1/stutter W6/stutter R1/stutter R2/stutter R4/stutter",
+    "advance=writer,0": "W6/stutter",
+    "swap=R3,R4": "always/counts always/owed-is-held",
+    "redirect=R3,aborted,next": "R3/stutter",
+}
+"""The open obligations of the mapping alone, for broken tables (the invariant is open there as well)."""
+
+
+def tried(question: Question) -> tuple[Finding, ...]:
+    memory, edits = question
+    return prove.prove(Variant.parse(*edits.split()), prove.obligations, SEMANTICS[memory])
+
+
+def still_open(findings: tuple[Finding, ...]) -> str:
+    return " ".join(one.name for one in findings if one.status != DISCHARGED)
+
+
+@pytest.fixture(scope="module")
+def twins() -> dict[Question, tuple[Finding, ...]]:
+    return dict(zip(TWINS, answers(tried, tuple(TWINS), JOBS_MAX), strict=True))
+
+
+@pytest.mark.parametrize(("memory", "count"), [("sc", 246), ("ra", 410)])
+@pytest.mark.parametrize("edits", ["", "initial-read-flag=1"])
+def test_every_obligation_of_the_shipped_tables_is_discharged(memory: str, count: int, edits: str) -> None:
+    findings = tried((memory, edits))
+    assert still_open(findings) == ""
+    assert len({one.name for one in findings}) == len(findings) == count
+
+
+@pytest.mark.parametrize("question", TWINS, ids=" ".join)
+def test_a_known_bad_twin_leaves_exactly_these_open(question: Question, twins: dict[Question, tuple[Finding, ...]]) -> None:
+    assert still_open(twins[question]) == TWINS[question]
+    assert recorded.SINGLES[question[0]][question[1]] != BENIGN, "the explorer has a run that shows it"
+
+
+@pytest.mark.parametrize("memory", ["sc", "ra"])
+def test_the_ring_refines_the_queue(memory: str) -> None:
+    findings = prove.prove(PROTOCOL, refinement.obligations, SEMANTICS[memory])
+    assert still_open(findings) == ""
+    assert len(findings) == 16
+
+
+@pytest.mark.parametrize("edits", REFINEMENT_TWINS)
+def test_a_known_bad_twin_does_not_refine_the_queue(edits: str) -> None:
+    findings = prove.prove(Variant.parse(edits), refinement.obligations)
+    assert still_open(findings) == REFINEMENT_TWINS[edits]
+
+
+def test_a_changed_row_changes_what_is_proved_and_nothing_else_is_edited() -> None:
+    """The table is edited as an author would: W5 stores 1."""
+    rows = tuple(replace(row, access=replace(row.access, value=1)) if row.id == "W5" else row for row in WRITER.rows)
+    changed = Variant(writer=replace(WRITER, rows=rows))
+    assert still_open(prove.prove(changed)) == "W5/clearing W5/unmarked"
+    assert prove.is_proved(PROTOCOL)
+    assert not prove.is_proved(changed)
+
+
+def test_an_obligation_that_z3_has_no_time_for_is_undecided(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prove, "EFFORT_FIRST", 1)
+    monkeypatch.setattr(prove, "EFFORT_MAX", 1)
+    found = {one.status for one in prove.prove(PROTOCOL)}
+    assert UNDECIDED in found
+
+
+def test_what_is_false_is_no_invariant() -> None:
+    """A conjunct that holds at the start and not for ever, and one that holds of no state."""
+    idle = Conjunct("idle", "nothing is ever accepted", lambda facts, _: facts.accepted == 0)
+    never = Conjunct("never", "no state", lambda _, logic: logic.false)
+    findings = prove.prove(PROTOCOL, prove.inductive, prove.SEQUENTIAL._replace(invariant=(*INVARIANT, idle)))
+    assert still_open(findings) == "W4/idle"
+    findings = prove.prove(PROTOCOL, prove.inductive, prove.SEQUENTIAL._replace(invariant=(*INVARIANT, never)))
+    assert still_open(findings) == "start/never"
+
+
+def test_an_invariant_that_is_too_weak_is_seen() -> None:
+    """Without one conjunct the others are not inductive, or what is wanted does not follow."""
+    weaker = tuple(one for one in INVARIANT if one.name != "leftovers")
+    findings = prove.prove(PROTOCOL, prove.obligations, prove.SEQUENTIAL._replace(invariant=weaker))
+    assert still_open(findings) == "W4/overwritten"
+
+
+def test_fences_are_refused_under_release_acquire() -> None:
+    with pytest.raises(VariantError, match="F1: proofs under release/acquire know no fences"):
+        prove.prove(PROTOCOL.fenced(before="W6"), prove.obligations, RELEASE_ACQUIRE)
+
+
+def verdict(claim_id: str, edits: str = "") -> Verdict:
+    scope = Scope(variant=Variant.parse(*edits.split()))
+    (found,) = check_claims(scope, (claim_id,), lambda *_: None)
+    return found
+
+
+@pytest.mark.parametrize("claim", ["safety-all-n-k", "race-free-all-n-k", "refines-queue"])
+def test_the_claim_holds_with_its_obligations_and_their_times(claim: str) -> None:
+    found = verdict(claim)
+    assert (found.status, found.method) == ("holds", "proved")
+    assert "every number of readers" in found.bound
+    told = found.as_json()["obligations"]
+    assert isinstance(told, dict)
+    assert told["open"] == {}
+    assert told["count"] == len(told["seconds"]) > 200
+
+
+@pytest.mark.parametrize(
+    ("claim", "edits", "broken", "named"),
+    [
+        ("safety-all-n-k", "without=R4", "stale", "R3/marks"),
+        ("safety-all-n-k", "without=W2", "progress", "always/no-deadlock"),
+        ("race-free-all-n-k", "weaken=R4", "race", "R4/marks-tell"),
+        ("refines-queue", "policy=scan", "reordered", "sc/W1/stutter"),
+    ],
+)
+def test_a_claim_that_is_refuted_has_a_run_and_names_what_is_open(claim: str, edits: str, broken: str, named: str) -> None:
+    found = verdict(claim, edits)
+    assert found.status == "refuted"
+    assert found.note.startswith(broken)
+    assert found.token is not None
+    told = found.as_json()["obligations"]
+    assert isinstance(told, dict)
+    assert named in told["open"]
+
+
+def test_what_is_benign_and_not_proved_is_unknown() -> None:
+    """The protocol without W3 breaks nothing, but the invariant is not one of it."""
+    found = verdict("safety-all-n-k", "without=W3")
+    assert found.status == "unknown"
+    assert found.note.startswith("1 of 226 obligations are not discharged: W2/claimed")
+    assert "nothing breaks there" in found.note
+    assert found.counterexample is None
+
+
+def test_a_fault_of_the_encoder_takes_the_claim_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is evaluated in the explorer's states is what was proved; a statement that fails there is reported."""
+    false = replace(refinement.MAPPING[0], formula=lambda _, logic: logic.false)
+    monkeypatch.setattr(refinement, "MAPPING", (false,))
+    found = verdict("safety-all-n-k")
+    assert found.status == "unknown"
+    assert "counts" in found.note
