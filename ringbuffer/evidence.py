@@ -16,6 +16,8 @@ from ringbuffer.checker.claims import CLAIMS
 from ringbuffer.checker.explore import explore
 from ringbuffer.checker.faults import FAULTS, Fault
 from ringbuffer.checker.mutate import BENIGN
+from ringbuffer.proof.contracts.laws import LAWS
+from ringbuffer.proof.twins import REFINEMENT_TWINS, TWINS
 from ringbuffer.protocol import PROTOCOL
 from ringbuffer.protocol.properties import SAFETY
 
@@ -199,3 +201,33 @@ def broken_pairs() -> str:
     head = ("pair", "breaks")
     rows = ((f"`{edits}`", summary) for edits, summary in recorded.PAIRS["sc"].items())
     return f"{table(head, rows)}\n\nOf all pairs: {counts}. From `ringbuffer check --claim rows-necessary`."
+
+
+def proof_twins() -> str:
+    """Edited tables with the obligations that they leave open."""
+    claims = {"sc": "safety-all-n-k", "ra": "race-free-all-n-k"}
+    lines = [
+        (memory, edits, names, f"ringbuffer check --claim {claims[memory]} {_command(edits)}")
+        for (memory, edits), names in TWINS.items()
+    ]
+    lines += [
+        ("sc, mapping", edits, names, f"ringbuffer check --claim refines-queue {_command(edits)}")
+        for edits, names in REFINEMENT_TWINS.items()
+    ]
+    head = ("memory", "edit", "open obligations", "command")
+    return table(head, ((memory, f"`{edits}`", _coded(names), f"`{command}`") for memory, edits, names, command in lines))
+
+
+def _coded(names: str) -> str:
+    return " ".join(f"`{name}`" for name in names.split())
+
+
+def contracts() -> str:
+    """Every law of the pure functions, and how it is shown."""
+    head = ("about", "law", "shown by", "known-bad twins")
+
+    def shown(by: str) -> str:
+        return f"test: `{by.rpartition('::')[2]}`" if by else "confirmed"
+
+    rows = ((law.module, law.statement.replace("``", "`"), shown(law.tested_by), str(len(law.twins))) for law in LAWS)
+    return table(head, rows)
