@@ -8,7 +8,6 @@ Limits: Markdown tables and lists only; the words around them are in the chapter
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from typing import Final
 
 from ringbuffer.checker import orderings, recorded, reduce
@@ -17,6 +16,7 @@ from ringbuffer.checker.explore import explore
 from ringbuffer.checker.faults import FAULTS, Fault
 from ringbuffer.checker.mutate import BENIGN
 from ringbuffer.proof.contracts.laws import LAWS
+from ringbuffer.proof.pages import table
 from ringbuffer.proof.twins import REFINEMENT_TWINS, TWINS
 from ringbuffer.protocol import PROTOCOL
 from ringbuffer.protocol.properties import SAFETY
@@ -33,12 +33,6 @@ _COUNTED: Final = (
 )
 
 _SUMMARY: Final = re.compile(r"(\S+) (\d+) steps (\S+) (\S+) messages (first lap|later)(?:; (.*))?")
-
-
-def table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
-    """A Markdown table."""
-    lines = [head, tuple("---" for _ in head), *rows]
-    return "\n".join(f"| {' | '.join(cell.replace('|', '&#124;') for cell in line)} |" for line in lines)
 
 
 def claims() -> str:

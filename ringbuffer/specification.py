@@ -17,8 +17,9 @@ from typing import Final
 from ringbuffer import evidence, tla
 from ringbuffer.checker.explore import REFUTED, Result, explore
 from ringbuffer.errors import GeometryError, RingBufferError
-from ringbuffer.evidence import table
 from ringbuffer.memory import layout
+from ringbuffer.proof import pages
+from ringbuffer.proof.pages import table
 from ringbuffer.protocol import ORIGINAL, PROTOCOL, Branch, Case, Edge, Instruction, Outcome, Program, Variant
 from ringbuffer.protocol.properties import ALL, PROPERTIES, RACE
 from ringbuffer.trace.text import render
@@ -200,9 +201,13 @@ PARTS: Final[dict[str, Callable[[], str]]] = {
     "drops": _drops,
     "faults": evidence.faults,
     "header": _header,
+    "invariant": pages.invariant,
     "layout": _layout,
+    "mapping": pages.mapping,
     "minimal-orderings": evidence.minimal_orderings,
     "mutations": evidence.mutations,
+    "notions": pages.notions,
+    "obligation-counts": pages.obligation_counts,
     "orderings": evidence.ordered_rows,
     "original-reader-rows": lambda: _rows(ORIGINAL.programs[1]),
     "original-writer-rows": lambda: _rows(ORIGINAL.programs[0]),
@@ -214,6 +219,8 @@ PARTS: Final[dict[str, Callable[[], str]]] = {
     "scan-trace": _scan_trace,
     "scan-verdicts": _scan_verdicts,
     "state-counts": evidence.state_counts,
+    "statements": pages.statements,
+    "weak-invariant": pages.weak_invariant,
     "weakenings": evidence.weakenings,
     "writer-diagram": lambda: _diagram(PROTOCOL.programs[0]),
     "writer-rows": lambda: _rows(PROTOCOL.programs[0]),

@@ -17,15 +17,15 @@ from ringbuffer.checker.checks import ask, picture, sizes_text, what_broke
 from ringbuffer.checker.claim import QUESTION_SIZES, Claim, OnAdvance, Scope, Verdict
 from ringbuffer.checker.explore import HOLDS, REFUTED, UNKNOWN, Result
 from ringbuffer.checker.mutants import single_edits, variant_of
-from ringbuffer.proof import prove, refinement
+from ringbuffer.proof import prove, refinement, validation, view_validation
 from ringbuffer.proof.prove import DISCHARGED, Finding, Obligation, Semantics, Theory
-from ringbuffer.proof.validation import OfStates, compare
+from ringbuffer.proof.validation import OfStates
 from ringbuffer.proof.weak_invariant import RELEASE_ACQUIRE
 from ringbuffer.protocol.properties import LIVENESS, SAFETY
 
 EVERY_SIZE: Final = "every number of readers, blocks and payload words, unbounded messages"
-WALKED_SIZES: Final = ((1, 1), (2, 1), (1, 2))
-"""The rings in which every proof is checked against the explorer's states."""
+WALKED: Final = {"sc": ((1, 1, 3), (1, 2, 3), (2, 1, 2)), "ra": ((1, 1, 3), (1, 2, 2))}
+"""The rings (readers, blocks, fills that may begin) in which a proof is checked against the explorer's states."""
 NAMED_MAX: Final = 8
 """How many open obligations a note names; the rest is counted. All of them are in the JSON."""
 
@@ -147,7 +147,7 @@ class _Attempt:
 def _cross_checked(scope: Scope, parts: tuple[Part, ...], on_advance: OnAdvance) -> tuple[list[str], str]:
     """What speaks against the encoder or the statements, and what was done to find that."""
     if not scope.full:
-        return _walked(scope, on_advance)
+        return _walked(scope, parts, on_advance)
     faults, edits, proved = [], single_edits(), 0
     for part in parts:
         for count, edit in enumerate(edits, start=1):
@@ -167,15 +167,19 @@ def _safety_faults(scope: Scope, memory: str, on_advance: OnAdvance) -> list[str
     return [f"{scope.variant} is proved, but {what_broke(result)}" for result in results if result.status == REFUTED]
 
 
-def _walked(scope: Scope, on_advance: OnAdvance) -> tuple[list[str], str]:
+def _walked(scope: Scope, parts: tuple[Part, ...], on_advance: OnAdvance) -> tuple[list[str], str]:
     """The encoder next to the explorer, in small rings, with everything that is claimed of states and steps evaluated."""
-    states: tuple[OfStates, ...] = (*prove.SEQUENTIAL.invariant, *prove.SEQUENTIAL.of_states, *refinement.MAPPING)
-    steps = (*prove.SEQUENTIAL.of_steps, *refinement.STEPS)
-    walks = []
-    for readers, blocks in WALKED_SIZES:
-        on_advance(f"the encoder next to the explorer, {readers}×{blocks}")
-        walks.append(compare(scope.variant, readers, blocks, states=states, steps=steps, elsewhere=False))
-    count = sum(walk.pairs for walk in walks)
-    sizes = ", ".join(f"{readers}×{blocks}" for readers, blocks in WALKED_SIZES)
-    told = f"on {count:,} states explored under sc ({sizes}) the encoder agrees, and all of it holds"
-    return [walk.fault for walk in walks if walk.fault is not None], told
+    faults, told = [], []
+    for part in parts:
+        states: tuple[OfStates, ...] = (*part.semantics.invariant, *part.semantics.of_states, *refinement.MAPPING)
+        steps = (*part.semantics.of_steps, *refinement.STEPS)
+        compare = view_validation.compare if part.memory == "ra" else validation.compare
+        count = 0
+        for readers, blocks, fills in WALKED[part.memory]:
+            on_advance(f"{part.memory}: the encoder next to the explorer, {readers}×{blocks}")
+            walk = compare(scope.variant, readers, blocks, fills=fills, states=states, steps=steps)
+            faults += [] if walk.fault is None else [walk.fault]
+            count += walk.pairs
+        sizes = ", ".join(f"{readers}×{blocks}" for readers, blocks, _ in WALKED[part.memory])
+        told.append(f"{count:,} states explored under {part.memory} ({sizes})")
+    return faults, f"in {' and '.join(told)}, up to a bound on fills, the encoder agrees with the explorer, and all of it holds"

@@ -234,7 +234,11 @@ def _reading(f: Facts, logic: Logic) -> Term:
 
 INVARIANT: Final = (
     Conjunct("at-rows", "everybody stands at a row of the table", _at_rows),
-    Conjunct("writer-in-ring", "the writer stands at one of the blocks; before its laps are complete ones", _writer_in_ring),
+    Conjunct(
+        "writer-in-ring",
+        "the writer stands at one of the blocks, in its first lap or with whole ones behind it",
+        _writer_in_ring,
+    ),
     Conjunct("readers-behind", "every reader is behind the writer, or level with it, by at most one lap", _readers_behind),
     Conjunct("flags", "a flag is 0 or 1", _flags),
     Conjunct(
@@ -248,7 +252,7 @@ INVARIANT: Final = (
         _cursors,
     ),
     Conjunct("numbers", "the numbers in the log ascend, and none is above the number of fills begun", _numbers),
-    Conjunct("laps", "what the writer has been through and left is written; what it never came to is not", _laps),
+    Conjunct("laps", "a block that the writer has left is written; one that it never left is not", _laps),
     Conjunct(
         "contents", "a written block holds, in every word, the message of the last turn at which it was published", _contents
     ),

@@ -8,8 +8,8 @@ a block are counted, and what an actor sees says up to which access of each othe
 with one that its actor does not know (vector clocks). This is the memory ``ra`` of the explorer
 (:mod:`ringbuffer.memory.release_acquire`), without its forgetting, for any number of readers and blocks.
 
-Rules: which accesses release and acquire is read off the rows. Limits: those of ``ra`` (no load buffering), and no fences and
-no exchanges: a variant that has one is refused.
+Rules: which accesses release and acquire is read off the rows. Limits: those of ``ra`` (no load buffering), and no fences,
+exchanges or locks: a variant that has one is refused.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ringbuffer.errors import VariantError
 from ringbuffer.proof.logic import Logic, Sort, Term
 from ringbuffer.proof.relation import Loaded, Neighbours, Relation
 from ringbuffer.proof.vocabulary import COMMON, Field, State, Who, of_everybody
-from ringbuffer.protocol import Access, Kind, Variant
+from ringbuffer.protocol import Access, Flag, Kind, Variant
 
 READER, BLOCK, TIME = Sort.READER, Sort.BLOCK, Sort.TIME
 
@@ -58,14 +58,15 @@ FIELDS: Final = {
 
 
 class Views(Relation):
-    """The steps of a variant under release/acquire. Raises :class:`VariantError` for one with a fence or an exchange."""
+    """The steps of a variant under release/acquire. Raises :class:`VariantError` for a fence, an exchange or a lock."""
 
     def __init__(self, variant: Variant, logic: Logic, neighbours: Neighbours) -> None:
         super().__init__(variant, logic, neighbours)
         for program in variant.programs:
             for instruction in program.instructions:
-                if instruction.row.access.kind in (Kind.FENCE, Kind.EXCHANGE):
-                    raise VariantError(f"{instruction.row.id}: proofs under release/acquire know no fences and no exchanges")
+                access = instruction.row.access
+                if access.kind in (Kind.FENCE, Kind.EXCHANGE) or access.flag is Flag.LOCK:
+                    raise VariantError(f"{instruction.row.id}: proofs under release/acquire know no fences, exchanges or locks")
 
     def memory_starts(self, state: State) -> Term:
         """One store to each flag, at time 0, which tells nothing; nobody has touched the payload."""
