@@ -18,7 +18,8 @@ from ringbuffer.memory.shared import NAME_PREFIX, Segment
 from ringbuffer.protocol import ORIGINAL, PROTOCOL
 from ringbuffer.ring import ShmRingBuffer
 
-MESSAGES = 200_000
+MESSAGES = 60_000
+"""Planted faults that real processes show at all have shown within the first thousand."""
 
 
 def segments_of(pid: int) -> list[str]:

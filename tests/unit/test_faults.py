@@ -12,6 +12,7 @@ What is expected follows from what the protocol says of one writer and one proce
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import pytest
@@ -306,6 +307,7 @@ ASKED = [
 ]
 
 
+@cache
 def ask(fault: str, readers: int, blocks: int, name: str, variant: Variant = PROTOCOL, **options: Any) -> Result:
     return explore(variant, readers, blocks, aborts=False, properties=(name,), **{**FAULTS[fault], **options})
 

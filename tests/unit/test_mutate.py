@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+import reports
 import roster
 
 from ringbuffer.checker import HOLDS, REFUTED, UNKNOWN, Result, explore, mutate, recorded
@@ -25,7 +26,7 @@ SINGLE_COUNT = 131
 @pytest.fixture(scope="module")
 def report() -> Report:
     """Every single edit and every pair of benign ones, under sequential consistency."""
-    return mutate.quick()
+    return reports.mutations()
 
 
 # Nothing is left out.

@@ -7,6 +7,7 @@ from itertools import chain, combinations
 from typing import Any
 
 import pytest
+import reports
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -122,7 +123,7 @@ def test_with_read_flags_that_start_as_1_clearing_carries_the_payload_too() -> N
 
 
 def test_quick_finds_no_surprise_and_what_only_races_show() -> None:
-    report = orderings.quick()
+    report = reports.ordered()
     assert (report.surprises, report.shipped.status, report.shipped.size) == ((), HOLDS, (2, 2))
     assert [one.row for one in report.weakenings] == list(SHIPPED)
     steps = {one.row: one.with_races.steps for one in report.weakenings}
