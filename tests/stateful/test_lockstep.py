@@ -37,7 +37,7 @@ FAULTS = {
 
 
 AS_FOUND: Final[dict[str, Any]] = {
-    "max_examples": 100,
+    "max_examples": 2000,
     "stateful_step_count": 60,
     "derandomize": True,
     "database": None,
@@ -47,7 +47,8 @@ AS_FOUND: Final[dict[str, Any]] = {
     "phases": [Phase.generate],
     "suppress_health_check": list(HealthCheck),
 }
-"""The settings of ``sample``, but for making what is found short."""
+"""Those of ``sample``, but for making what is found short, and for how long to look: what is generated depends on which modules
+are loaded, derandomised or not, so that a bound that is just enough is enough in one run and not in the next."""
 
 
 def story(found: Mismatch, variant: Variant) -> Simulation:
