@@ -10,9 +10,10 @@ from dataclasses import replace
 
 import pytest
 
-from ringbuffer.checker import recorded
+from ringbuffer.checker import all_sizes, recorded
 from ringbuffer.checker.claim import Scope, Verdict
 from ringbuffer.checker.claims import check_claims
+from ringbuffer.checker.explore import STATES_MAX
 from ringbuffer.checker.mutate import BENIGN
 from ringbuffer.checker.parallel import JOBS_MAX, answers
 from ringbuffer.errors import VariantError
@@ -133,8 +134,35 @@ def test_what_is_benign_and_not_proved_is_unknown() -> None:
     found = verdict("safety-all-n-k", "without=W3")
     assert found.status == "unknown"
     assert found.note.startswith("1 of 226 obligations are not discharged: W2/claimed")
-    assert "nothing breaks there" in found.note
+    assert "sc: explored 1×1, 1×2, 2×1, 2×2, and nothing breaks there" in found.note
     assert found.counterexample is None
+
+
+def test_an_exploration_that_met_its_bound_is_not_called_done() -> None:
+    scope = Scope(variant=PROTOCOL.weakened("R4"), max_states=5)
+    (found,) = check_claims(scope, ("race-free-all-n-k",), lambda *_: None)
+    assert found.status == "unknown"
+    assert "ra: not done at 1×1, 1×2, 2×1, 2×2" in found.note
+    assert "nothing breaks" not in found.note
+
+
+def test_what_is_proved_is_held_to_the_explorer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With ``--full``: were a broken table proved, or one not explored to the end, the claim would not hold."""
+    monkeypatch.setattr(all_sizes, "single_edits", lambda: ("swap=W5,W6", "initial-read-flag=1"))
+    monkeypatch.setattr(all_sizes, "QUESTION_SIZES", ((1, 1),))
+
+    def full(max_states: int = STATES_MAX) -> Verdict:
+        (found,) = check_claims(Scope(full=True, max_states=max_states), ("safety-all-n-k",), lambda *_: None)
+        return found
+
+    found = full()
+    assert found.status == "holds"
+    assert "of 2 single edits 1 are proved as well" in found.note
+    assert full(max_states=5).status == "unknown"
+    monkeypatch.setattr(prove, "is_proved", lambda *_: True)
+    found = full()
+    assert found.status == "unknown"
+    assert "swap=W5,W6 is proved, but stale: broken after 12 steps" in found.note
 
 
 def test_a_fault_of_the_encoder_takes_the_claim_back(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -144,3 +172,4 @@ def test_a_fault_of_the_encoder_takes_the_claim_back(monkeypatch: pytest.MonkeyP
     found = verdict("safety-all-n-k")
     assert found.status == "unknown"
     assert "counts" in found.note
+    assert "they do not agree" in found.note

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
-from ringbuffer.checker.checks import ask, picture, sizes_text, what_broke
+from ringbuffer.checker.checks import ask, picture, what_broke
 from ringbuffer.checker.claim import QUESTION_SIZES, Claim, OnAdvance, Scope, Verdict
 from ringbuffer.checker.explore import HOLDS, REFUTED, UNKNOWN, Result
 from ringbuffer.checker.mutants import single_edits, variant_of
@@ -21,7 +21,7 @@ from ringbuffer.proof import prove, refinement, validation, view_validation
 from ringbuffer.proof.prove import DISCHARGED, Finding, Obligation, Semantics, Theory
 from ringbuffer.proof.validation import OfStates
 from ringbuffer.proof.weak_invariant import RELEASE_ACQUIRE
-from ringbuffer.protocol.properties import LIVENESS, SAFETY
+from ringbuffer.protocol.properties import SAFETY
 
 EVERY_SIZE: Final = "every number of readers, blocks and payload words, unbounded messages"
 WALKED: Final = {"sc": ((1, 1, 3), (1, 2, 3), (2, 1, 2)), "ra": ((1, 1, 3), (1, 2, 2))}
@@ -66,32 +66,41 @@ def refines_queue(claim: Claim, scope: Scope, on_advance: OnAdvance) -> Verdict:
 
 def _tried(claim: Claim, scope: Scope, on_advance: OnAdvance, parts: tuple[Part, ...]) -> Verdict:
     """Part by part: the obligations, and where some stay open, a search for a run that shows why."""
+    for part in parts:
+        Theory(scope.variant, part.semantics)  # so that a table which one of them refuses is refused before anything is tried
     attempt = _Attempt(claim, scope, on_advance)
     for part in parts:
         if attempt.leaves_open(part, prefix=f"{part.memory}/" if len(parts) > 1 else ""):
-            run = _run_that_breaks(scope, part.memory, on_advance)
-            attempt.states += run.states
+            judged = (*SAFETY, "progress") if part.memory == "sc" else SAFETY
+            run = _run_that_breaks(scope, part.memory, judged, on_advance)
+            attempt.explored(part.memory, run)
             if run.result is not None:
                 return attempt.refuted(run.result)
     return attempt.ended(parts)
 
 
 class _Run(NamedTuple):
-    """A run that breaks the protocol, if one was found, and how many states were explored."""
+    """A search for a run that breaks the protocol: the result that has one, how many states were explored, and how far.
+
+    ``unfinished``: the rings whose exploration met the bound on states, of which nothing is known.
+    """
 
     result: Result | None
     states: int
+    unfinished: tuple[tuple[int, int], ...]
 
 
-def _run_that_breaks(scope: Scope, memory: str, on_advance: OnAdvance) -> _Run:
+def _run_that_breaks(scope: Scope, memory: str, judged: tuple[str, ...], on_advance: OnAdvance) -> _Run:
     states = 0
+    unfinished: list[tuple[int, int]] = []
     for size in QUESTION_SIZES:
-        judged = (*SAFETY, *LIVENESS[:1]) if memory == "sc" else SAFETY
         result = ask(scope, *size, memory, on_advance, properties=judged)
         states += result.states
         if result.status == REFUTED:
-            return _Run(result, states)
-    return _Run(None, states)
+            return _Run(result, states, tuple(unfinished))
+        if result.status == UNKNOWN:
+            unfinished.append(size)
+    return _Run(None, states, tuple(unfinished))
 
 
 class _Attempt:
@@ -103,6 +112,7 @@ class _Attempt:
         self.findings: list[Finding] = []
         self.conjuncts: list[int] = []
         self.states = 0
+        self.searches: list[str] = []
 
     def leaves_open(self, part: Part, prefix: str) -> bool:
         """Put the obligations of one part to z3. Whether one of them is not discharged."""
@@ -115,6 +125,14 @@ class _Attempt:
         self.findings.append(finding)
         self.on_advance(f"{len(self.findings)} obligations, the last {finding.name}")
 
+    def explored(self, memory: str, run: _Run) -> None:
+        """Remember how far the search for a run has come."""
+        self.states += run.states
+        done = [size for size in QUESTION_SIZES if size not in run.unfinished]
+        told = [f"{memory}: explored {_sizes(done)}, and nothing breaks there"] if done else []
+        told += [f"{memory}: not done at {_sizes(run.unfinished)}, for want of --max-states"] if run.unfinished else []
+        self.searches += told
+
     def refuted(self, result: Result) -> Verdict:
         """There is a run that breaks a property."""
         note = f"{what_broke(result)}; {self._open_ends()}"
@@ -123,8 +141,7 @@ class _Attempt:
     def ended(self, parts: tuple[Part, ...]) -> Verdict:
         """There is none: the claim holds if nothing is open, and the encoder and the explorer agree."""
         if any(one.status != DISCHARGED for one in self.findings):
-            explored = sizes_text(self.scope, QUESTION_SIZES[-1:])
-            return self._verdict(UNKNOWN, f"{self._open_ends()}; explored up to {explored}, and nothing breaks there")
+            return self._verdict(UNKNOWN, "; ".join((self._open_ends(), *self.searches)))
         slowest = max(self.findings, key=lambda one: one.seconds)
         faults, checked = _cross_checked(self.scope, parts, self.on_advance)
         note = f"all discharged; the slowest, {slowest.name}, in {slowest.seconds:.2f} s; {checked}"
@@ -132,7 +149,8 @@ class _Attempt:
 
     def _verdict(self, status: str, note: str, **more: Any) -> Verdict:
         count = " and ".join(map(str, self.conjuncts))
-        bound = f"{EVERY_SIZE}; {count} conjuncts, {len(self.findings)} obligations"
+        reach = EVERY_SIZE if status == HOLDS else "not proved for every size"
+        bound = f"{reach}; {count} conjuncts, {len(self.findings)} obligations"
         found = {"bound": bound, "states": self.states or None, "note": note, "obligations": tuple(self.findings)}
         return self.claim.verdict(status, self.scope, self.started, **found, **more)
 
@@ -155,16 +173,20 @@ def _cross_checked(scope: Scope, parts: tuple[Part, ...], on_advance: OnAdvance)
             if prove.is_proved(variant_of(edit), part.which, part.semantics):
                 proved += 1
                 faults += _safety_faults(replace(scope, variant=variant_of(edit)), part.memory, on_advance)
-    return (
-        faults,
-        f"of {len(edits) * len(parts)} single edits {proved} are proved as well, and the explorer was asked about each",
-    )
+    count = len(edits) * len(parts)
+    return faults, f"of {count} single edits {proved} are proved as well, and the explorer was asked about each of these"
 
 
 def _safety_faults(scope: Scope, memory: str, on_advance: OnAdvance) -> list[str]:
     """Runs that break safety in a ring of an edited protocol that is proved: there must be none."""
-    results = [ask(scope, *size, memory, on_advance, properties=SAFETY) for size in QUESTION_SIZES]
-    return [f"{scope.variant} is proved, but {what_broke(result)}" for result in results if result.status == REFUTED]
+    run = _run_that_breaks(scope, memory, SAFETY, on_advance)
+    faults = [f"{scope.variant} is proved, and was not explored to the end at {_sizes(run.unfinished)}"]
+    faults = faults if run.unfinished else []
+    return faults if run.result is None else [*faults, f"{scope.variant} is proved, but {what_broke(run.result)}"]
+
+
+def _sizes(sizes: Iterable[tuple[int, int]]) -> str:
+    return ", ".join(f"{readers}×{blocks}" for readers, blocks in sizes)
 
 
 def _walked(scope: Scope, parts: tuple[Part, ...], on_advance: OnAdvance) -> tuple[list[str], str]:
@@ -180,6 +202,8 @@ def _walked(scope: Scope, parts: tuple[Part, ...], on_advance: OnAdvance) -> tup
             walk = compare(scope.variant, readers, blocks, fills=fills, states=states, steps=steps)
             faults += [] if walk.fault is None else [walk.fault]
             count += walk.pairs
-        sizes = ", ".join(f"{readers}×{blocks}" for readers, blocks, _ in WALKED[part.memory])
+        sizes = _sizes((readers, blocks) for readers, blocks, _ in WALKED[part.memory])
         told.append(f"{count:,} states explored under {part.memory} ({sizes})")
-    return faults, f"in {' and '.join(told)}, up to a bound on fills, the encoder agrees with the explorer, and all of it holds"
+    where = f"in {' and '.join(told)}, up to a bound on fills"
+    agree = "the encoder agrees with the explorer, and all of it holds" if not faults else "they do not agree"
+    return faults, f"{where}, {agree}"

@@ -87,8 +87,8 @@ CLAIMS: Final = (
     ),
     Claim(
         "safety-all-n-k",
-        "the same safety for every number of readers and blocks; when the writer is blocked some reader can read, and a blocked"
-        " reader has received all that was published",
+        "the same safety for every number of readers and blocks; a blocked writer has a reader that can go on (with a block in"
+        " hand, or one that it would find), and a blocked reader has received all that was published",
         PROVED,
         all_sizes.safety,
         "sc",
@@ -112,7 +112,7 @@ CLAIMS: Final = (
     ),
     Claim(
         "contracts",
-        "the pure functions (cases, programs, oracle, layout, framing) keep their contracts",
+        "the pure functions (cases, programs, oracle, layout, framing) keep their contracts, within the contracts' bounds",
         PROVED,
         contracts.contracts,
         ignores=_ASKED,

@@ -16,13 +16,15 @@ from ringbuffer.checker.claim import Claim, OnAdvance, Scope, Verdict
 from ringbuffer.checker.explore import HOLDS, REFUTED, UNKNOWN
 from ringbuffer.checker.parallel import JOBS_MAX, answers
 from ringbuffer.errors import MissingExtraError
+from ringbuffer.proof.prove import DISCHARGED
+from ringbuffer.proof.prove import Finding as Obligation
 
 if TYPE_CHECKING:
     from ringbuffer.proof.contracts.run import Finding, Question
 
 BOUNDS: Final = (
     "layout: every geometry; programs: every choice of the shipped rows; entries: ≤ 3 readers;"
-    " oracle: 2 readers, ≤ 3 messages each; frames: ≤ 8 bytes in ≤ 12"
+    " oracle: 2 readers, ≤ 3 messages each; frames: ≤ 8 bytes in ≤ 12, contents of ≤ 3 bytes of 2 values"
 )
 """How far the laws go, in short: their modules say it in full."""
 
@@ -38,7 +40,16 @@ def contracts(claim: Claim, scope: Scope, on_advance: OnAdvance) -> Verdict:
         on_advance(f"{count} of {len(SHIPPED_QUESTIONS)} contracts: {finding.law.module}.{finding.name}: {finding.verdict}")
     status, note, counterexample = judged(found)
     bound = f"{counts(found)}; {BOUNDS}"
-    return claim.verdict(status, scope, started, bound=bound, states=None, note=note, counterexample=counterexample)
+    more = {"counterexample": counterexample, "obligations": tuple(map(_obligation, found))}
+    return claim.verdict(status, scope, started, bound=bound, states=None, note=note, **more)
+
+
+def _obligation(finding: Finding) -> Obligation:
+    """A law as the claims about every size tell their obligations."""
+    from ringbuffer.proof.contracts.run import CONFIRMED
+
+    status = DISCHARGED if finding.verdict == CONFIRMED else finding.verdict
+    return Obligation(f"{finding.law.module}.{finding.name}", status, finding.seconds)
 
 
 def findings(questions: Sequence[Question]) -> Iterator[Finding]:
@@ -73,7 +84,8 @@ def judged(found: Sequence[Finding]) -> tuple[str, str, str | None]:
     lost = [finding for finding in left if not finding.law.is_open]
     if lost:
         return UNKNOWN, f"no longer confirmed: {_named(lost)}", None
-    return HOLDS, "; ".join(f"{finding.law.module}.{finding.name}: {finding.law.tested_by}" for finding in left), None
+    tested = "; ".join(f"{finding.law.module}.{finding.name} (by {finding.law.tested_by})" for finding in left)
+    return HOLDS, f"open, and tested otherwise: {tested}", None
 
 
 def _named(found: Sequence[Finding]) -> str:

@@ -155,6 +155,7 @@ class Symbolic(Logic):
         """A solver that knows these terms, and stops at that effort (``rlimit``) for each question."""
         solver = self.z3.SimpleSolver(self.context)
         solver.set("rlimit", effort)
+        solver.set("ctrl_c", False)  # an interrupt is Python's, and is seen when the question is answered
         solver.add(*terms)
         return solver
 

@@ -162,7 +162,11 @@ OF_STEPS: Final = (
 )
 OF_STATES: Final = (
     OfStates("alone", "while the writer fills a block, no reader reads in that block", _exclusion),
-    OfStates("blocked-writer", "when the writer is blocked, some reader can read", _blocked_writer),
+    OfStates(
+        "blocked-writer",
+        "a blocked writer has a reader that can go on: with a block in hand, or one that it would find",
+        _blocked_writer,
+    ),
     OfStates("blocked-reader", "when a reader is blocked, it has received everything that was published", _blocked_reader),
     OfStates("no-deadlock", "not everybody is blocked", _no_deadlock),
     OfStates("bounded", "no reader is owed more messages than there are blocks", _bounded),
