@@ -1,7 +1,9 @@
-"""Rows, compiled to Python functions that make the accesses on a real segment.
+"""Rows, made into functions that make the accesses on a real segment: by the extension in C, or compiled to Python.
 
-Interpreting rows one by one would cost more than the accesses themselves, so each table is printed as a few lines of Python
-and compiled. The writer's come out as (comments added by hand)::
+:func:`bind` makes them of a table. Where the extension was built (``memory/_native.c``), it is handed the rows as numbers and
+executes them, with their orderings, fences and locks. Where it was not, Python does. Interpreting rows one by one in Python
+would cost more than the accesses themselves, so each table is printed as a few lines of Python and compiled. The writer's come
+out as (comments added by hand)::
 
     def begin():                          # from the first row to the caller's part, or to waiting
         flags = flags_of[index]
@@ -23,25 +25,27 @@ and compiled. The writer's come out as (comments added by hand)::
         return ENDED
 
 The same printer makes a stepping form: generators that stop before every access, in which ``read[*]`` is visited flag by
-flag in the order that the driver asks for. So what is stepped against the model is what runs, but for the stops.
+flag in the order that the driver asks for. So what is stepped against the model is what runs, but for the stops. The extension
+has such a form, too, of the same generators: one function in C makes the accesses of both forms.
 
 Rules: this module knows rows, not the protocol. An access and the move of the index that belongs to it stand next to each
 other with nothing in between at which CPython would raise ``KeyboardInterrupt`` (it does so at calls, at function entry and
 at backward jumps), so an interrupted endpoint is never between two blocks. Limits: compiled Python has no say in the ordering
 of its accesses; each is a single byte or, for ``read[*]``, a run of bytes in no particular order. That is enough on processors
-with total store order (x86-64), and :func:`require_total_store_order` refuses the others.
+with total store order (x86-64); :func:`bind` refuses the others, unless the extension is there.
 """
 
 from __future__ import annotations
 
 import linecache
-import platform
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any, Final, TypeAlias
+from functools import lru_cache, partial
+from typing import Any, Final, Protocol, TypeAlias
 
-from ringbuffer.errors import UnsupportedPlatformError, VariantError
+from ringbuffer.errors import VariantError
+from ringbuffer.memory.backend import NATIVE, chosen, extension, require_total_store_order
+from ringbuffer.memory.encoding import encode
 from ringbuffer.memory.shared import Segment
 from ringbuffer.protocol import Branch, Edge, Flag, Instruction, Kind, Outcome, Program, Role
 
@@ -52,12 +56,17 @@ FOUND: Final = 1
 ENDED: Final = 2
 """The actor is done with its block, or has given it up, and stands at the first row."""
 
-TSO_MACHINES: Final = frozenset({"x86_64", "amd64", "i386", "i686"})
-"""What ``platform.machine()`` says on processors that keep total store order."""
-
 Stop: TypeAlias = tuple[int, int, tuple[int, ...]]
 """Where a stepping function stops: program counter, block index, and the ranks that may be visited next."""
 Stepping: TypeAlias = Generator[Stop, int, int]
+
+
+class Releasable(Protocol):
+    """Something that holds the segment's memory until it is told to let go."""
+
+    def release(self) -> None:
+        """Let go of the memory; again does nothing."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,32 +82,73 @@ class Compiled:
     finish: Callable[[], Any]
     abort: Callable[[], Any]
     where: Callable[[], int]
-    views: tuple[memoryview, ...]
-    """The views that the functions use: release them before the segment is closed."""
+    views: tuple[Releasable, ...]
+    """What the functions use: release it before the segment is closed."""
 
 
-def require_total_store_order() -> None:
-    """Raise :class:`UnsupportedPlatformError` on processors where compiled Python would be too weakly ordered."""
-    machine = platform.machine()
-    if machine.lower() not in TSO_MACHINES:
-        raise UnsupportedPlatformError(
-            f"this processor ({machine}) reorders memory accesses, and pure Python cannot order them: readers could get torn"
-            " messages. The ring runs on x86-64 only; the checker and the simulator run here as well"
-        )
+def bind(program: Program, segment: Segment, rank: int, *, stepping: bool = False) -> Compiled:
+    """The functions that run ``program`` on ``segment``. ``rank``: -1 for the writer, or a reader's.
+
+    Raises :class:`VariantError` for a table that no endpoint can run, or that this backend cannot; :class:`BackendError` where
+    the environment asks for a backend that there is not; and :class:`UnsupportedPlatformError` where Python would have to do it
+    on a processor that is too weakly ordered. (A stepping form is for one thread, where no ordering is needed.)
+    """
+    if chosen() == NATIVE:
+        return bind_native(program, segment, rank, stepping=stepping)
+    if not stepping:
+        require_total_store_order()
+    return bind_python(program, segment, rank, stepping=stepping)
 
 
-def compile_program(program: Program, n_reader: int, *, stepping: bool = False) -> str:
-    """The Python source of ``program``. Raises :class:`VariantError` for a table in which the caller has no part."""
+def bind_native(program: Program, segment: Segment, rank: int, *, stepping: bool = False) -> Compiled:
+    """:func:`bind` for the extension, which must be there."""
+    _payload_of(program)
+    native, layout = extension(), segment.layout
+    runner = native.Runner(
+        segment.whole(),
+        encode(program),
+        blocks=layout.max_chunks,
+        flags_offset=layout.metadata_offset,
+        entry_stride=layout.entry_stride_bytes,
+        readers=layout.n_reader,
+        own=1 + rank,
+    )
+    if not stepping:
+        return Compiled(runner.begin, runner.finish, runner.abort, runner.where, (runner,))
+    begin, finish, abort = (partial(_step, runner, call, native.GOING) for call in ("begin", "finish", "abort"))
+    return Compiled(begin, finish, abort, runner.where, (runner,))
+
+
+def _step(runner: Any, call: str, going: int) -> Stepping:
+    """One call of a runner, in the stepping form."""
+    result: int = runner.enter(call)
+    while result == going:
+        rank = yield runner.stop()
+        result, _, _ = runner.step(rank)
+    return result
+
+
+def _payload_of(program: Program) -> Instruction:
+    """The row in which the caller has its part. Raises :class:`VariantError` for a table that no endpoint can run."""
     payloads = [instruction for instruction in program.instructions if instruction.row.is_payload]
     if len(payloads) != 1:
         raise VariantError(f"a real ring runs tables with one payload row, and this {program.role.value}'s has {len(payloads)}")
     for instruction in program.instructions:
-        access = instruction.row.access
-        if access.kind in (Kind.FENCE, Kind.EXCHANGE) or access.flag is Flag.LOCK:
-            raise VariantError(f"{instruction.row.id} ({access}) cannot be run in Python: explore it on a simulated memory")
         if any(branch.edge is Edge.RESTARTED and branch.pc for _, branch in instruction.branches):
             raise VariantError(f"{instruction.row.id} leads back into its table: explore that on a simulated memory")
-    (payload,) = payloads
+    return payloads[0]
+
+
+def compile_program(program: Program, n_reader: int, *, stepping: bool = False) -> str:
+    """The Python source of ``program``. Raises :class:`VariantError` for a table that Python cannot run."""
+    payload = _payload_of(program)
+    for instruction in program.instructions:
+        access = instruction.row.access
+        if access.kind in (Kind.FENCE, Kind.EXCHANGE) or access.flag is Flag.LOCK:
+            raise VariantError(
+                f"{instruction.row.id} ({access}) cannot be run in Python: explore it on a simulated memory, or run it on the"
+                f" {NATIVE} backend"
+            )
     printer = _Printer(program, n_reader, stepping)
     lines = ["def bind(flags_of, read_of, following, ones, zeros, own):", "    index = 0"]
     lines += printer.function("begin", Branch(0, 0, Edge.FORWARD))
@@ -108,8 +158,8 @@ def compile_program(program: Program, n_reader: int, *, stepping: bool = False) 
     return "\n".join(lines) + "\n"
 
 
-def bind(program: Program, segment: Segment, rank: int, *, stepping: bool = False) -> Compiled:
-    """Compile ``program`` and bind it to ``segment``. ``rank``: -1 for the writer, or a reader's."""
+def bind_python(program: Program, segment: Segment, rank: int, *, stepping: bool = False) -> Compiled:
+    """:func:`bind` for Python: compile ``program``, and bind it to ``segment``."""
     layout = segment.layout
     blocks = range(layout.max_chunks)
     function = _load(program, layout.n_reader, stepping)

@@ -28,7 +28,7 @@ from types import TracebackType
 from typing import Any, Final, TypeAlias
 
 from ringbuffer import codec
-from ringbuffer.compiled import FOUND, bind, require_total_store_order, role_of
+from ringbuffer.compiled import FOUND, bind, role_of
 from ringbuffer.errors import (
     BlockEscapedError,
     ClosedError,
@@ -64,7 +64,6 @@ class ShmRingBufferIO:
     """
 
     def __init__(self, buffer: ShmRingBuffer, reader_rank: int) -> None:
-        require_total_store_order()
         buffer._check_free(reader_rank)
         self.buffer = buffer
         self.reader_rank = reader_rank

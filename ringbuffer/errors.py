@@ -152,6 +152,10 @@ class UnsupportedPlatformError(RingBufferError, RuntimeError):
     """This machine cannot run the real ring: its memory is too weakly ordered for pure Python, or it lacks POSIX shm."""
 
 
+class BackendError(RingBufferError, RuntimeError):
+    """``RINGBUFFER_BACKEND`` asks for something that is no backend, or for the extension in C where it is not installed."""
+
+
 class GroupError(RingBufferError, RuntimeError):
     """A process group cannot share one ring: its ranks are on several machines, or one of them could not attach."""
 

@@ -15,7 +15,8 @@ import pytest
 from hypothesis import settings
 
 from ringbuffer import ShmRingBuffer, endpoint
-from ringbuffer.errors import RingBufferError
+from ringbuffer.errors import BackendError, RingBufferError
+from ringbuffer.memory.backend import NATIVE, PYTHON, VARIABLE, extension
 from ringbuffer.memory.shared import NAME_PREFIX, Segment
 from ringbuffer.protocol import PROTOCOL, Variant
 from ringbuffer.waiting import Backoff
@@ -79,6 +80,19 @@ def make_ring() -> Iterator[MakeRing]:
         ring.unlink()
         with contextlib.suppress(RingBufferError):
             ring.close()
+
+
+@pytest.fixture(params=[NATIVE, PYTHON])
+def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The test runs once on each backend; where the extension was not built, the one half is skipped, and says why."""
+    asked: str = request.param
+    if asked == NATIVE:
+        try:
+            extension()
+        except BackendError as error:
+            pytest.skip(str(error))
+    monkeypatch.setenv(VARIABLE, asked)
+    return asked
 
 
 RunPython = Callable[..., "subprocess.CompletedProcess[str]"]

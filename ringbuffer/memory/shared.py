@@ -186,6 +186,10 @@ class Segment:
         start = self.layout.entry_offset(block_index)
         return self._view[start + 1 : start + self.layout.entry_bytes]
 
+    def whole(self) -> memoryview:
+        """All of the segment, writable."""
+        return self._view[:]
+
     def unlink(self) -> None:
         """Remove the name, so that nobody can attach any more; those who have attached go on. Again does nothing."""
         self._name.remove()

@@ -185,7 +185,7 @@ def cannot_attach(rank: int, error: BaseException) -> None:
 def no_endpoint(rank: int) -> None:
     """The ring is made or attached in that rank, but its endpoint cannot be."""
     error = UnsupportedPlatformError("planted")
-    with in_one_rank(rank, mock.patch.object(endpoint, "require_total_store_order", side_effect=error)):
+    with in_one_rank(rank, mock.patch.object(endpoint, "bind", side_effect=error)):
         ask()
 
 

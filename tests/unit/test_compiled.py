@@ -1,4 +1,4 @@
-"""Compiled rows: the plain form, the stepping form, the model and an interpreter written here do the same to the same flags."""
+"""Rows compiled to Python: the plain form, the stepping form, the model and an interpreter do the same to the same flags."""
 
 from __future__ import annotations
 
@@ -21,16 +21,15 @@ from ringbuffer.checker.lockstep import Lockstep
 from ringbuffer.compiled import (
     ENDED,
     FOUND,
-    TSO_MACHINES,
     WAIT,
     Compiled,
     Stop,
-    bind,
     compile_program,
-    require_total_store_order,
     role_of,
 )
+from ringbuffer.compiled import bind_python as bind
 from ringbuffer.errors import UnsupportedPlatformError, VariantError
+from ringbuffer.memory.backend import PYTHON, TSO_MACHINES, VARIABLE, require_total_store_order
 from ringbuffer.memory.layout import Layout
 from ringbuffer.memory.shared import Segment
 from ringbuffer.protocol import ORIGINAL, PROTOCOL, Edge, Flag, Kind, Outcome, Program, Role, Variant
@@ -620,7 +619,10 @@ def test_fences_and_locks_are_refused_by_name(
 
 
 @pytest.mark.parametrize("variant", [PROTOCOL.fenced(before="W6"), PROTOCOL.locked(after="R4")], ids=str)
-def test_stepping_tables_with_a_fence_or_a_lock_on_a_segment_is_refused_and_leaves_none(variant: Variant) -> None:
+def test_stepping_tables_with_a_fence_or_a_lock_on_a_segment_is_refused_and_leaves_none(
+    variant: Variant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(VARIABLE, PYTHON)
     before = set(SHM.iterdir())
     with pytest.raises(VariantError, match="cannot be run in Python: explore it on a simulated memory"):
         Lockstep(Setup(variant))
@@ -628,7 +630,10 @@ def test_stepping_tables_with_a_fence_or_a_lock_on_a_segment_is_refused_and_leav
 
 
 @pytest.mark.parametrize(("variant", "rank"), [(PROTOCOL.fenced(before="W6"), -1), (PROTOCOL.locked(after="R4"), 0)], ids=str)
-def test_a_ring_has_no_end_whose_table_has_a_fence_or_a_lock(variant: Variant, rank: int) -> None:
+def test_a_ring_has_no_end_whose_table_has_a_fence_or_a_lock(
+    variant: Variant, rank: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(VARIABLE, PYTHON)
     with ShmRingBuffer(1, 64, 2, protocol=variant) as ring:
         for _ in range(2):
             with pytest.raises(VariantError, match="cannot be run in Python: explore it on a simulated memory"):

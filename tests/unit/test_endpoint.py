@@ -30,6 +30,7 @@ from ringbuffer.errors import (
     WaitTimeoutError,
     WrongSideError,
 )
+from ringbuffer.memory.backend import PYTHON, VARIABLE
 from ringbuffer.protocol import ORIGINAL, PROTOCOL, Case, Variant
 
 # Names, ranks and sides.
@@ -112,9 +113,10 @@ def test_endpoint_that_could_not_be_made_takes_no_rank(make_ring: MakeRing) -> N
             ShmRingBufferIO(ring, -1)
 
 
-def test_weakly_ordered_processor_is_refused(make_ring: MakeRing, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_weakly_ordered_processor_is_refused_to_python(make_ring: MakeRing, monkeypatch: pytest.MonkeyPatch) -> None:
     ring = make_ring()
     with monkeypatch.context() as patched:
+        patched.setenv(VARIABLE, PYTHON)
         patched.setattr("platform.machine", lambda: "aarch64")
         with pytest.raises(UnsupportedPlatformError, match="aarch64"):
             ShmRingBufferIO(ring, -1)

@@ -39,6 +39,7 @@ EXAMPLES: list[tuple[RingBufferError, type[Exception], dict[str, Any]]] = [
     (errors.SegmentFormatError("shm_ring_x", "magic", "text"), ValueError, {"name": "shm_ring_x", "field": "magic"}),
     (errors.SegmentSpaceError(1 << 40, "text"), OSError, {"total_bytes": 1 << 40, "errno": errno.ENOSPC}),
     (errors.UnsupportedPlatformError("text"), RuntimeError, {}),
+    (errors.BackendError("text"), RuntimeError, {}),
     (errors.GroupError("text"), RuntimeError, {}),
     (errors.VariantError("text"), ValueError, {}),
     (errors.TokenError("text"), ValueError, {}),
