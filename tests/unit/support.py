@@ -13,18 +13,44 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Final, TypeAlias
 
 import pytest
 
 from ringbuffer import ShmRingBuffer, ShmRingBufferIO
+from ringbuffer.errors import BackendError, RingBufferError
+from ringbuffer.memory.backend import extension
 
 SHM: Final = Path("/dev/shm")
 LONG_SECONDS: Final = 30.0
 """No wait takes that long; one that does fails."""
 
+try:
+    _native: ModuleType | None = extension()
+    _WHY_NOT = ""
+except BackendError as error:
+    _native, _WHY_NOT = None, str(error)
+
+needs_extension: Final = pytest.mark.skipif(_native is None, reason=_WHY_NOT)
+"""Where the extension was not built, the test is skipped, and says why."""
+
 MakeRing: TypeAlias = Callable[..., ShmRingBuffer]
 RunPython: TypeAlias = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+def the_extension() -> Any:
+    """The extension in C, in tests that need it."""
+    assert _native is not None
+    return _native
+
+
+def what(make: Callable[[], Any]) -> Any:
+    """What a call returns, or the type and the text of the error that it raises."""
+    try:
+        return make()
+    except RingBufferError as error:
+        return type(error), str(error)
 
 
 def ends_of(ring: ShmRingBuffer) -> list[ShmRingBufferIO]:

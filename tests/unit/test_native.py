@@ -1,0 +1,617 @@
+"""The extension in C: it does what the Python forms and an interpreter of rows do, and refuses what it is not to do.
+
+Where the extension was not built, all of this is skipped, and each skip says so.
+"""
+
+from __future__ import annotations
+
+import itertools
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+import pytest
+from edits import FENCES_AND_LOCKS, variants
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support import (
+    LONG_SECONDS,
+    Background,
+    needs_extension,
+    the_extension,
+    what,
+)
+
+from ringbuffer.compiled import ENDED, FOUND, WAIT, Compiled, bind_native, bind_python
+from ringbuffer.errors import VariantError
+from ringbuffer.memory import encoding
+from ringbuffer.memory.encoding import EncodedRow, encode
+from ringbuffer.memory.layout import Layout
+from ringbuffer.memory.shared import Segment
+from ringbuffer.protocol import ORIGINAL, PROTOCOL, Edge, Flag, Instruction, Kind, Ordering, Outcome, Program, Variant
+
+pytestmark = needs_extension
+READERS, BLOCKS, MARGIN, STRIDE = 3, 2, 5, 7
+"""The flags of the tests lie in a buffer of their own, with bytes around and between them that nothing may touch."""
+SIZE = 2 * MARGIN + BLOCKS * STRIDE
+CALLS: Final = ("begin", "finish", "abort")
+ACCESSES_MAX: Final = 500
+"""More than a table takes that does not run in circles."""
+SEVERAL = (Flag.EACH, Flag.BUT_LAST)
+UNTIMED = settings(deadline=None)
+
+
+def side(variant: Variant, rank: int) -> Program:
+    return variant.programs[0 if rank == -1 else 1]
+
+
+def offset_of(block: int, place: int) -> int:
+    return MARGIN + block * STRIDE + place
+
+
+def runner_of(rows: object, memory: bytearray, rank: int = -1, **changes: Any) -> Any:
+    """A runner on the flags in ``memory``."""
+    sizes = {"blocks": BLOCKS, "flags_offset": MARGIN, "entry_stride": STRIDE, "readers": READERS, "own": 1 + rank}
+    return the_extension().Runner(**({"buffer": memory, "rows": rows} | sizes | changes))
+
+
+class Interpreter:
+    """The rows of one actor, interpreted in Python, one access at a time. It knows all that rows can say: fences, locks, loops.
+
+    ``access`` makes one access and returns ``None``, or how the call ends.
+    """
+
+    def __init__(self, program: Program, memory: bytearray, rank: int) -> None:
+        self.program, self.memory, self.rank = program, memory, rank
+        self.block = self.pc = self.lock = 0
+        self.todo: set[int] = set()
+        self.zeros = 0
+        self.touched: tuple[int, int] = (-1, -1)
+
+    def enter(self, call: str) -> int | None:
+        if call == "begin":
+            return self._land(0)
+        (payload,) = [instruction for instruction in self.program.instructions if instruction.row.is_payload]
+        return self._take(payload, Outcome.DONE if call == "finish" else Outcome.ABORTED)
+
+    def ranks(self) -> tuple[int, ...]:
+        """What may be visited next."""
+        return tuple(sorted(self.todo)) if self.program[self.pc].row.access.flag in SEVERAL else (0,)
+
+    def access(self, rank: int) -> int | None:
+        instruction = self.program[self.pc]
+        access = instruction.row.access
+        several = access.flag in SEVERAL
+        self.touched = (-1, -1)
+        if access.kind is Kind.FENCE:
+            return self._take(instruction, Outcome.DONE)
+        if several and not self.todo:
+            return self._take(instruction, Outcome.ONE if access.kind is Kind.LOAD else Outcome.DONE)
+        value = self._touch(instruction, rank)
+        if not several:
+            loaded = Outcome.ONE if value else Outcome.ZERO
+            return self._take(instruction, loaded if access.kind is Kind.LOAD else Outcome.DONE)
+        self.todo.remove(rank)
+        if access.kind is Kind.LOAD:
+            self.zeros += value != 1
+            if self.zeros > access.missing_allowed:
+                return self._take(instruction, Outcome.ZERO)
+        if self.todo:
+            return None
+        return self._take(instruction, Outcome.ONE if access.kind is Kind.LOAD else Outcome.DONE)
+
+    def _touch(self, instruction: Instruction, rank: int) -> int:
+        access = instruction.row.access
+        new = access.value
+        if access.flag is Flag.LOCK:
+            old, self.lock = self.lock, self.lock if new is None else new
+            self.touched = (-1, new if access.kind is Kind.STORE and new is not None else old)
+            return old
+        neighbour = 0 if self.rank == READERS - 1 else self.rank + 1
+        single = {Flag.WRITTEN: 0, Flag.OWN: 1 + self.rank, Flag.NEIGHBOUR: 1 + neighbour}
+        offset = offset_of(self.block, single.get(access.flag or Flag.LOCK, 1 + rank))
+        old = self.memory[offset]
+        if new is not None:
+            self.memory[offset] = new
+        self.touched = (offset, new if access.kind is Kind.STORE and new is not None else old)
+        return old
+
+    def _take(self, instruction: Instruction, outcome: Outcome) -> int | None:
+        branch = instruction.branch(outcome)
+        self.block = (self.block + branch.advance) % BLOCKS
+        if branch.edge is Edge.FORWARD or (branch.edge is Edge.RESTARTED and branch.pc):
+            return self._land(branch.pc)
+        return WAIT if branch.edge is Edge.WAITED else ENDED
+
+    def _land(self, pc: int) -> int | None:
+        self.pc, self.zeros = pc, 0
+        flag = self.program[pc].row.access.flag
+        self.todo = set(range(READERS - (flag is Flag.BUT_LAST))) if flag in SEVERAL else set()
+        return FOUND if self.program[pc].row.is_payload else None
+
+    def run(self, call: str) -> int | None:
+        """A whole call, with the ranks in their order; ``None`` where it runs in circles."""
+        result = self.enter(call)
+        for _ in range(ACCESSES_MAX):
+            if result is not None:
+                break
+            result = self.access(min(self.ranks(), default=0))
+        return result
+
+
+ANY = variants(keep=("W4", "R3"))
+"""Edited tables that keep the caller's part on both sides; with fences, locks, and loops."""
+PYTHONS = variants(keep=("W4", "R3"), never=FENCES_AND_LOCKS)
+"""Of those, the ones that have only accesses that Python can make."""
+RANKS = st.integers(-1, READERS - 1)
+BITS = st.binary(min_size=BLOCKS * (1 + READERS), max_size=BLOCKS * (1 + READERS)).map(lambda b: bytes(x & 1 for x in b))
+BYTES = st.binary(min_size=BLOCKS * (1 + READERS), max_size=BLOCKS * (1 + READERS)).map(
+    lambda b: bytes(x if x > 127 else x & 1 for x in b)
+)
+SCHEDULE = st.lists(st.tuples(st.sampled_from(CALLS), BYTES), min_size=1, max_size=6)
+
+
+def put(memory: bytearray, flags: bytes) -> None:
+    for block, place in itertools.product(range(BLOCKS), range(1 + READERS)):
+        memory[offset_of(block, place)] = flags[block * (1 + READERS) + place]
+
+
+def compare_calls(rows: object, program: Program, rank: int, schedule: list[tuple[str, bytes]]) -> None:
+    """Whole calls: the same result, the same bytes everywhere in the buffer, and the same block afterwards."""
+    mine, its = bytearray(b"\xa5" * SIZE), bytearray(b"\xa5" * SIZE)
+    interpreter, runner = Interpreter(program, mine, rank), runner_of(rows, its, rank)
+    for call, flags in schedule:
+        put(mine, flags)
+        put(its, flags)
+        expected = interpreter.run(call)
+        if expected is None:
+            return  # it runs in circles, and so would the runner; tried below, step by step
+        assert (getattr(runner, call)(), runner.where(), its) == (expected, interpreter.block, mine)
+
+
+def compare_steps(
+    rows: object, program: Program, rank: int, schedule: list[tuple[str, bytes]], pick: Callable[[tuple[int, ...]], int]
+) -> None:
+    """Step by step: where it stands, what it may visit, the byte that it touches, the value, all other bytes."""
+    going = the_extension().GOING
+    mine, its = bytearray(b"\xa5" * SIZE), bytearray(b"\xa5" * SIZE)
+    interpreter, runner = Interpreter(program, mine, rank), runner_of(rows, its, rank)
+    for call, flags in schedule:
+        put(mine, flags)
+        put(its, flags)
+        expected = interpreter.enter(call)
+        assert runner.enter(call) == (going if expected is None else expected)
+        for _ in range(40):
+            if expected is not None:
+                break
+            ranks = interpreter.ranks()
+            assert runner.stop() == (interpreter.pc, interpreter.block, ranks)
+            rank_visited = pick(ranks) if ranks else 0
+            expected = interpreter.access(rank_visited)
+            assert runner.step(rank_visited) == (going if expected is None else expected, *interpreter.touched)
+            assert its == mine
+        assert runner.where() == interpreter.block
+
+
+# It does what Python does.
+
+
+@UNTIMED
+@given(ANY, RANKS, SCHEDULE)
+def test_calls_do_what_an_interpreter_of_the_rows_does(variant: Variant, rank: int, schedule: list[tuple[str, bytes]]) -> None:
+    program = side(variant, rank)
+    compare_calls(encode(program), program, rank, schedule)
+
+
+@UNTIMED
+@given(ANY, RANKS, SCHEDULE, st.randoms(use_true_random=False))
+def test_steps_do_what_an_interpreter_of_the_rows_does_in_any_order_of_flags(
+    variant: Variant, rank: int, schedule: list[tuple[str, bytes]], random: Any
+) -> None:
+    program = side(variant, rank)
+    compare_steps(encode(program), program, rank, schedule, random.choice)
+
+
+@pytest.fixture(scope="module")
+def segments() -> Iterator[tuple[Segment, Segment]]:
+    pair = Segment.create(Layout(READERS, 8, BLOCKS)), Segment.create(Layout(READERS, 8, BLOCKS))
+    yield pair
+    for segment in pair:
+        segment.unlink()
+        segment.close()
+
+
+@contextmanager
+def both(program: Program, segments: tuple[Segment, Segment], rank: int, *, stepping: bool = False) -> Iterator[list[Compiled]]:
+    """The rows in Python and in C, each on a segment of its own."""
+    ends: list[Compiled] = []
+    try:
+        for make, segment in zip((bind_python, bind_native), segments, strict=True):
+            ends.append(make(program, segment, rank, stepping=stepping))
+        yield ends
+    finally:
+        for view in (view for end in ends for view in end.views):
+            view.release()
+
+
+@UNTIMED
+@given(PYTHONS, RANKS, st.lists(st.tuples(st.sampled_from(CALLS), BITS), min_size=1, max_size=6))
+def test_calls_on_a_segment_do_what_compiled_python_does_to_every_byte(
+    segments: tuple[Segment, Segment], variant: Variant, rank: int, schedule: list[tuple[str, bytes]]
+) -> None:
+    program = side(variant, rank)
+    refused = [what(lambda make=make: make(program, segments[0], rank)) for make in (bind_python, bind_native)]  # type: ignore[misc]
+    if isinstance(refused[0], tuple):
+        assert refused[0] == refused[1]
+        return
+    for end in refused:
+        for view in end.views:
+            view.release()
+    with both(program, segments, rank) as (python, in_c):
+        for call, flags in schedule:
+            for segment in segments:
+                for block in range(BLOCKS):
+                    segment.flags(block)[:] = flags[block * (1 + READERS) :][: 1 + READERS]
+            assert getattr(python, call)() == getattr(in_c, call)()
+            assert python.where() == in_c.where()
+            header = segments[0].header.header_bytes
+            assert segments[0].whole()[header:] == segments[1].whole()[header:]
+
+
+@pytest.mark.parametrize("rank", [-1, 0, READERS - 1])
+@pytest.mark.parametrize("variant", [PROTOCOL, ORIGINAL], ids=str)
+def test_damaged_flags_are_taken_for_the_same(variant: Variant, rank: int, segments: tuple[Segment, Segment]) -> None:
+    with both(side(variant, rank), segments, rank) as ends:
+        for place, value, others in itertools.product(range(1 + READERS), (2, 128, 255), (0, 1)):
+            results = []
+            for end, segment in zip(ends, segments, strict=True):
+                entry = bytearray([1] + [others] * READERS)
+                entry[place] = value
+                for block in range(BLOCKS):
+                    segment.flags(block)[:] = entry
+                results.append((end.begin(), end.where(), [bytes(segment.flags(block)) for block in range(BLOCKS)]))
+            assert results[0] == results[1]
+
+
+def test_stepping_generators_are_those_of_python(segments: tuple[Segment, Segment]) -> None:
+    for rank in (-1, 0, READERS - 1):
+        with both(side(PROTOCOL, rank), segments, rank, stepping=True) as ends:
+            for flags, call, reverse in itertools.product((b"\0" * 4, b"\1" * 4, b"\1\1\0\1"), CALLS, (False, True)):
+                told = []
+                for end, segment in zip(ends, segments, strict=True):
+                    for block in range(BLOCKS):
+                        segment.flags(block)[:] = flags
+                    running, stops, answer = getattr(end, call)(), [], None
+                    try:
+                        while True:
+                            stops.append(running.send(answer))
+                            answer = stops[-1][2][-1 if reverse else 0]
+                    except StopIteration as ended:
+                        told.append((ended.value, stops, end.where(), [bytes(segment.flags(b)) for b in range(BLOCKS)]))
+                assert told[0] == told[1]
+
+
+# Every access in every ordering.
+
+ALLOWED: Final = {
+    Kind.LOAD: {Ordering.RELAXED, Ordering.ACQUIRE, Ordering.SEQ_CST},
+    Kind.STORE: {Ordering.RELAXED, Ordering.RELEASE, Ordering.SEQ_CST},
+    Kind.EXCHANGE: {*Ordering} - {Ordering.PLAIN},
+    Kind.FENCE: {*Ordering} - {Ordering.PLAIN, Ordering.RELAXED},
+    Kind.FILL: {Ordering.PLAIN},
+    Kind.READ: {Ordering.PLAIN},
+}
+"""What C11 knows; of fences, those that do something."""
+FORWARD, FINISHED = encoding.EDGES[Edge.FORWARD], encoding.EDGES[Edge.FINISHED]
+PAYLOAD_ROW: EncodedRow = (encoding.KINDS[Kind.FILL], 0, 0, 0, 0, *(0, 0, 0), *(0, 0, 0), *(FINISHED, 0, 1), *(FINISHED, 0, 0))
+
+
+def one_row(kind: Kind, ordering: Ordering, flag: Flag | None, value: int = 0) -> tuple[EncodedRow, EncodedRow]:
+    """A table of one access, behind which the block is the caller's."""
+    goes, stays = (FORWARD, 1, 0), (0, 0, 0)
+    outcomes = (goes, goes, stays, stays) if kind is Kind.LOAD else (stays, stays, goes, stays)
+    number = encoding.FLAGS[flag] if flag else 0
+    head = (encoding.KINDS[kind], encoding.ORDERINGS[ordering], number, value, 0)
+    return (*head, *itertools.chain(*outcomes)), PAYLOAD_ROW
+
+
+@pytest.mark.parametrize(("kind", "ordering"), [*itertools.product(Kind, Ordering)], ids=lambda word: word.value)
+def test_every_kind_of_access_runs_in_every_ordering_that_it_can_have(kind: Kind, ordering: Ordering) -> None:
+    if kind in (Kind.FILL, Kind.READ):
+        rows: tuple[EncodedRow, ...] = ((encoding.KINDS[kind], encoding.ORDERINGS[ordering], *PAYLOAD_ROW[2:]),)
+        if ordering in ALLOWED[kind]:
+            assert [getattr(runner_of(rows, bytearray(SIZE)), call)() for call in CALLS] == [FOUND, ENDED, ENDED]
+        else:
+            with pytest.raises(ValueError, match="no such ordering"):
+                runner_of(rows, bytearray(SIZE))
+        return
+    for flag, value, before in itertools.product(Flag if kind is not Kind.FENCE else [None], (0, 1), (0, 1, 9)):
+        memory = bytearray([before]) * SIZE
+        rows = one_row(kind, ordering, flag, value)
+        if ordering not in ALLOWED[kind]:
+            with pytest.raises(ValueError, match="no such ordering"):
+                runner_of(rows, memory, 1)
+            continue
+        assert runner_of(rows, memory, 1).begin() == FOUND
+        writes = flag not in (None, Flag.LOCK) and kind in (Kind.STORE, Kind.EXCHANGE)
+        places = {Flag.WRITTEN: [0], Flag.OWN: [2], Flag.NEIGHBOUR: [3], Flag.EACH: [1, 2, 3], Flag.BUT_LAST: [1, 2]}
+        changed = {offset_of(0, place) for place in places[flag]} if writes and flag else set()
+        assert memory == bytes(value if offset in changed else before for offset in range(SIZE))
+
+
+def test_the_lock_is_a_byte_that_stays_and_is_nobody_elses() -> None:
+    memory = bytearray(SIZE)
+    rows = one_row(Kind.EXCHANGE, Ordering.ACQ_REL, Flag.LOCK, 1)
+    first, second = runner_of(rows, memory), runner_of(rows, memory)
+    for runner, old in ((first, 0), (first, 1), (second, 0), (second, 1)):
+        assert runner.enter("begin") == the_extension().GOING
+        assert runner.step(0) == (FOUND, -1, old)
+    assert memory == bytes(SIZE)
+
+
+def test_a_loop_over_no_flags_makes_no_access_and_comes_out_as_all_set() -> None:
+    for readers, flag in ((1, Flag.BUT_LAST), (0, Flag.EACH), (0, Flag.BUT_LAST)):
+        for kind, ordering in ((Kind.LOAD, Ordering.ACQUIRE), (Kind.STORE, Ordering.RELEASE)):
+            runner = runner_of(one_row(kind, ordering, flag, 1), memory := bytearray(SIZE), readers=readers)
+            assert runner.begin() == FOUND
+            assert (runner.enter("begin"), runner.stop(), runner.step(0)) == (3, (0, 0, ()), (FOUND, -1, -1))
+            assert memory == bytes(SIZE)
+
+
+# What it must find, and what it must refuse.
+
+
+def test_the_numbers_mean_the_same_on_both_sides() -> None:
+    tables: tuple[dict[Any, int], ...] = (
+        encoding.KINDS,
+        encoding.ORDERINGS,
+        encoding.FLAGS,
+        encoding.OUTCOMES,
+        encoding.EDGES,
+    )
+    assert {word.value: code for table in tables for word, code in table.items()} == the_extension().CODES
+    for table, words in zip(tables, (Kind, Ordering, Flag, Outcome, Edge), strict=True):
+        assert set(table) == set(words)
+        assert len(set(table.values())) == len(table)
+    assert (the_extension().WAIT, the_extension().FOUND, the_extension().ENDED) == (WAIT, FOUND, ENDED)
+
+
+def planted(rows: tuple[EncodedRow, ...], row: int, number: int, value: int) -> tuple[EncodedRow, ...]:
+    changed = list(rows[row])
+    assert changed[number] != value
+    changed[number] = value
+    return (*rows[:row], tuple(changed), *rows[row + 1 :])
+
+
+WRITER_ROWS, READER_ROWS = (encode(program) for program in PROTOCOL.programs)
+ZERO_AT, ONE_AT, DONE_AT, ABORTED_AT = 5, 8, 11, 14
+PLANTED = {
+    "W3 stores 1": (-1, planted(WRITER_ROWS, 2, 3, 1)),
+    "W5 stores 1": (-1, planted(WRITER_ROWS, 4, 3, 1)),
+    "W5 leaves one out": (-1, planted(WRITER_ROWS, 4, 2, encoding.FLAGS[Flag.BUT_LAST])),
+    "W2 is content with all but one": (-1, planted(WRITER_ROWS, 1, 4, 1)),
+    "W1 looks at the read flags": (-1, planted(WRITER_ROWS, 0, 2, encoding.FLAGS[Flag.EACH])),
+    "W1 leads past the claim": (-1, planted(WRITER_ROWS, 0, ZERO_AT + 1, 3)),
+    "W2 finds the block busy and goes on": (-1, planted(WRITER_ROWS, 1, ZERO_AT, encoding.EDGES[Edge.FINISHED])),
+    "W4 publishes what was given up": (-1, planted(planted(WRITER_ROWS, 3, ABORTED_AT, FORWARD), 3, ABORTED_AT + 1, 4)),
+    "W5 does not publish": (-1, planted(planted(WRITER_ROWS, 4, DONE_AT, FINISHED), 4, DONE_AT + 1, 0)),
+    "W6 forgets to go on": (-1, planted(WRITER_ROWS, 5, DONE_AT + 2, 0)),
+    "W6 leaves a block out": (-1, planted(WRITER_ROWS, 5, DONE_AT + 2, 2)),
+    "W6 marks as read": (-1, planted(WRITER_ROWS, 5, 2, encoding.FLAGS[Flag.EACH])),
+    "R1 waits on 0": (0, planted(planted(READER_ROWS, 0, ZERO_AT, 2), 0, ZERO_AT + 1, 0)),
+    "R2 waits where it has found": (0, planted(planted(READER_ROWS, 1, ONE_AT, 2), 1, ONE_AT + 1, 0)),
+    "R4 marks the neighbour": (0, planted(READER_ROWS, 3, 2, encoding.FLAGS[Flag.NEIGHBOUR])),
+    "R4 unmarks": (0, planted(READER_ROWS, 3, 3, 0)),
+    "R4 is an exchange": (0, planted(READER_ROWS, 3, 0, encoding.KINDS[Kind.EXCHANGE])),
+}
+ONLY_STEPS = ("W1 leads past the claim", "R4 is an exchange")
+"""Whole calls do the same to the bytes."""
+EVERYTHING = [
+    (call, bytes([written, *flags]) * BLOCKS)
+    for written, flags in itertools.product((0, 1), itertools.product((0, 1), repeat=READERS))
+    for call in CALLS
+]
+
+
+@pytest.mark.parametrize("fault", PLANTED)
+def test_a_planted_fault_in_the_rows_is_found(fault: str) -> None:
+    rank, rows = PLANTED[fault]
+    program = side(PROTOCOL, rank)
+    right = encode(program)
+    compare_calls(right, program, rank, EVERYTHING)
+    compare_steps(right, program, rank, EVERYTHING, max)
+    with pytest.raises(AssertionError):
+        compare_steps(rows, program, rank, EVERYTHING, max)
+    if fault not in ONLY_STEPS:
+        with pytest.raises(AssertionError):
+            compare_calls(rows, program, rank, EVERYTHING)
+
+
+GOOD_LOAD, GOOD_STORE = one_row(Kind.LOAD, Ordering.ACQUIRE, Flag.WRITTEN)[0], WRITER_ROWS[2]
+LENGTH = len(PAYLOAD_ROW)
+HUGE = 1 << 70
+BOUNDS = r"lies between|no such|name a flag|cannot fit"
+BAD_ROWS: dict[str, tuple[object, str]] = {
+    "none": ((), "1 to 1024 rows"),
+    "too many": ((GOOD_STORE,) * 1025, "1 to 1024 rows"),
+    "no payload": (WRITER_ROWS[:2], "lies between|one row in which"),
+    "two payloads": ((PAYLOAD_ROW, PAYLOAD_ROW), "one row in which the block is the caller's, and not 2"),
+    "short": ((PAYLOAD_ROW[:-1],), "as many numbers"),
+    "long": (((*PAYLOAD_ROW, 0),), "as many numbers"),
+    **{
+        f"number {number} is {value}": (planted((PAYLOAD_ROW,), 0, number, value), BOUNDS)
+        for number, value in itertools.chain(
+            itertools.product(range(LENGTH), (-1, HUGE, -HUGE)), ((0, 6), (1, 6), (2, 7), (3, 2), (5, 5), (12, 1), (13, 256))
+        )
+    },
+    "a load without a flag": (planted((GOOD_LOAD, PAYLOAD_ROW), 0, 2, 0), "name a flag"),
+    "a payload with a flag": (planted((PAYLOAD_ROW,), 0, 2, 1), "name a flag"),
+    "a load that is done": (planted((GOOD_LOAD, PAYLOAD_ROW), 0, DONE_AT, FORWARD), "just the outcomes"),
+    "a load without a branch": (planted((GOOD_LOAD, PAYLOAD_ROW), 0, ZERO_AT, 0), "just the outcomes"),
+    "a wait that goes elsewhere": (planted((GOOD_LOAD, PAYLOAD_ROW), 0, ZERO_AT, 2), "to the first row"),
+    "the writer's own flag": (planted((GOOD_LOAD, PAYLOAD_ROW), 0, 2, 2), "no read flag of its own"),
+    "the writer's neighbour": (planted((GOOD_LOAD, PAYLOAD_ROW), 0, 2, 4), "no read flag of its own"),
+}
+
+
+@pytest.mark.parametrize("bad", BAD_ROWS)
+def test_what_is_no_table_is_refused(bad: str) -> None:
+    rows, words = BAD_ROWS[bad]
+    memory = bytearray(SIZE)
+    with pytest.raises(ValueError, match=words):
+        runner_of(rows, memory)
+    memory.append(0)  # nothing holds it
+
+
+@pytest.mark.parametrize("rows", [None, 3, (3,), ((*PAYLOAD_ROW[:-1], "x"),), ((*PAYLOAD_ROW[:-1], 1.0),)], ids=str)
+def test_what_is_not_even_numbers_is_a_type_error(rows: object) -> None:
+    with pytest.raises(TypeError):
+        runner_of(rows, bytearray(SIZE))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"blocks": 0},
+        {"blocks": 4},
+        {"blocks": sys.maxsize},
+        {"blocks": HUGE},
+        {"blocks": -1},
+        {"flags_offset": -1},
+        {"flags_offset": SIZE},
+        {"flags_offset": sys.maxsize},
+        {"flags_offset": SIZE - STRIDE - READERS},
+        {"entry_stride": READERS},
+        {"entry_stride": 0},
+        {"entry_stride": sys.maxsize},
+        {"readers": -1},
+        {"readers": STRIDE},
+        {"readers": sys.maxsize},
+        {"readers": SIZE, "entry_stride": SIZE + 1, "blocks": 1},
+        {"own": -1},
+        {"own": READERS + 1},
+        {"buffer": bytearray()},
+        {"buffer": bytearray(READERS)},
+    ],
+    ids=str,
+)
+def test_flags_that_do_not_lie_in_the_buffer_are_refused(changes: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"lies between|do not lie in|do not fit|cannot fit"):
+        runner_of(WRITER_ROWS, bytearray(SIZE), **changes)
+
+
+def test_flags_may_fill_the_buffer_to_its_last_byte() -> None:
+    memory = bytearray(MARGIN + STRIDE + 1 + READERS)
+    assert runner_of(WRITER_ROWS, memory).begin() == FOUND
+    with pytest.raises(ValueError, match="do not lie in"):
+        runner_of(WRITER_ROWS, memory[:-1])
+
+
+@pytest.mark.parametrize(
+    "buffer", [bytes(SIZE), "text", None, memoryview(bytearray(2 * SIZE))[::2]], ids=lambda b: type(b).__name__
+)
+def test_what_cannot_be_written_is_no_buffer(buffer: object) -> None:
+    with pytest.raises((TypeError, BufferError)):
+        runner_of(WRITER_ROWS, bytearray(), buffer=buffer)
+
+
+def test_steps_that_are_not_there_are_refused_and_change_nothing() -> None:
+    runner = runner_of(WRITER_ROWS, memory := bytearray(b"\1" * SIZE))
+    for call in (runner.stop, lambda: runner.step(0)):
+        with pytest.raises(ValueError, match="before no access"):
+            call()
+    for name in ("", "begin ", "step", b"begin", None, 0):
+        with pytest.raises(ValueError, match="a call is 'begin', 'finish' or 'abort'"):
+            runner.enter(name)
+    runner.enter("begin")
+    assert runner.step(0) == (3, MARGIN, 1)
+    assert runner.step(1) == (3, MARGIN + 2, 1)
+    for rank in (1, 3, -1, HUGE):
+        with pytest.raises(ValueError, match=r"not one of those left|cannot fit"):
+            runner.step(rank)
+    with pytest.raises(TypeError):
+        runner.step("0")
+    assert runner.stop() == (1, 0, (0, 2))
+    assert memory == b"\1" * SIZE
+
+
+def test_a_released_runner_lets_go_and_runs_no_more() -> None:
+    runner = runner_of(WRITER_ROWS, memory := bytearray(SIZE))
+    with pytest.raises(BufferError):
+        memory.append(0)
+    runner.release()
+    runner.release()
+    memory.append(0)
+    calls = (runner.begin, runner.finish, runner.abort, runner.stop, lambda: runner.step(0), lambda: runner.enter("begin"))
+    for call in calls:
+        with pytest.raises(ValueError, match="was released"):
+            call()
+    assert runner.where() == 0
+
+
+def test_a_forgotten_runner_lets_go() -> None:
+    runner_of(WRITER_ROWS, memory := bytearray(SIZE)).begin()
+    memory.append(0)
+
+
+# Tables that run in circles.
+
+CIRCLE = planted(one_row(Kind.LOAD, Ordering.ACQUIRE, Flag.WRITTEN), 0, ONE_AT + 1, 0)
+"""While the written flag is 1, load it again."""
+
+
+def test_a_table_that_runs_in_circles_lets_other_threads_run_but_not_use_it() -> None:
+    memory = bytearray(SIZE)
+    memory[MARGIN] = 1
+    runner = runner_of(CIRCLE, memory)
+    going = Background(runner.begin)
+    deadline, said = time.monotonic() + LONG_SECONDS, ""
+    while "inside a call" not in said and time.monotonic() < deadline:
+        with pytest.raises((ValueError, RuntimeError)) as caught:
+            runner.stop()
+        said = str(caught.value)
+    for call in (runner.begin, runner.release, lambda: runner.step(0)):
+        with pytest.raises(RuntimeError, match="inside a call of another thread"):
+            call()
+    memory[MARGIN] = 0
+    assert going.outcome() == FOUND
+
+
+def test_a_table_that_runs_in_circles_is_interrupted_by_signals() -> None:
+    memory = bytearray(SIZE)
+    memory[MARGIN] = 1
+    runner = runner_of(CIRCLE, memory)
+    said: list[str] = []
+
+    def handler(*_: object) -> None:
+        for call in (runner.begin, runner.release):
+            with pytest.raises(RuntimeError) as caught:
+                call()
+            said.append(str(caught.value))
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, handler)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.02)
+        with pytest.raises(KeyboardInterrupt):
+            runner.begin()
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert said == ["this runner is inside a call of another thread or of what a signal interrupted"] * 2
+    memory[MARGIN] = 0
+    assert (runner.begin(), runner.where()) == (FOUND, 0)
+
+
+@pytest.mark.parametrize("make", [bind_native, bind_python])
+def test_no_endpoint_runs_a_table_that_leads_back_into_itself(
+    make: Callable[..., Compiled], segments: tuple[Segment, Segment]
+) -> None:
+    for edits in ("redirect=W6,done,found", "redirect=W4,aborted,found"):
+        with pytest.raises(VariantError, match="leads back into its table"):
+            make(side(Variant.parse(edits), -1), segments[0], -1)
+    with pytest.raises(VariantError, match="one payload row"):
+        make(side(PROTOCOL.without("W4"), -1), segments[0], -1)
