@@ -103,7 +103,7 @@ RunPython = Callable[..., "subprocess.CompletedProcess[str]"]
 def run_python() -> RunPython:
     def run(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-c", script, *arguments], capture_output=True, text=True, timeout=RUN_SECONDS, check=False
+            [sys.executable, "-P", "-c", script, *arguments], capture_output=True, text=True, timeout=RUN_SECONDS, check=False
         )
 
     return run
