@@ -92,7 +92,7 @@ def _start(readers: int, blocks: int, flag: int = 0) -> tuple[Model, Concrete, R
     variant = PROTOCOL.replace(initial_read_flag=flag)
     model = Model(Setup(variant, readers, blocks), lasting=True)
     logic = Concrete(readers, blocks, 2, FILLS_MAX)
-    relation = Relation(variant, logic, Neighbours(lambda r: (r + 1) % readers, lambda r: r == readers - 1))
+    relation = Relation(variant, logic, Neighbours.of(readers))
     return model, logic, relation, lifted(model.initial(), model.shape, logic)
 
 

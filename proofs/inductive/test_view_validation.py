@@ -83,7 +83,7 @@ def _start(flag: int = 0) -> tuple[Model, Unforgetting, Timed, Views, State]:
     setup = Setup(PROTOCOL.replace(initial_read_flag=flag), 2, 2, 1, memory="ra")
     memory = Unforgetting(setup.shape, setup.variant)
     model, logic = Model(setup, lasting=True, memory=memory), Timed(2, 2, 1, 1)
-    relation = Views(setup.variant, logic, Neighbours(lambda r: (r + 1) % 2, lambda r: r == 1))
+    relation = Views(setup.variant, logic, Neighbours.of(2))
     return model, memory, logic, relation, start(logic, model.initial(), flag)
 
 

@@ -66,11 +66,10 @@ def refines_queue(claim: Claim, scope: Scope, on_advance: OnAdvance) -> Verdict:
 
 def _tried(claim: Claim, scope: Scope, on_advance: OnAdvance, parts: tuple[Part, ...]) -> Verdict:
     """Part by part: the obligations, and where some stay open, a search for a run that shows why."""
-    for part in parts:
-        Theory(scope.variant, part.semantics)  # so that a table which one of them refuses is refused before anything is tried
+    theories = [Theory(scope.variant, part.semantics) for part in parts]  # all, so that what one refuses is refused at once
     attempt = _Attempt(claim, scope, on_advance)
-    for part in parts:
-        if attempt.leaves_open(part, prefix=f"{part.memory}/" if len(parts) > 1 else ""):
+    for part, theory in zip(parts, theories, strict=True):
+        if attempt.leaves_open(part, theory, prefix=f"{part.memory}/" if len(parts) > 1 else ""):
             judged = (*SAFETY, "progress") if part.memory == "sc" else SAFETY
             run = _run_that_breaks(scope, part.memory, judged, on_advance)
             attempt.explored(part.memory, run)
@@ -114,11 +113,11 @@ class _Attempt:
         self.states = 0
         self.searches: list[str] = []
 
-    def leaves_open(self, part: Part, prefix: str) -> bool:
+    def leaves_open(self, part: Part, theory: Theory, prefix: str) -> bool:
         """Put the obligations of one part to z3. Whether one of them is not discharged."""
         before = len(self.findings)
         self.conjuncts.append(len(part.semantics.invariant))
-        prove.prove(self.scope.variant, part.which, part.semantics, self._told, prefix)
+        prove.try_all(theory, part.which, self._told, prefix)
         return any(one.status != DISCHARGED for one in self.findings[before:])
 
     def _told(self, finding: Finding) -> None:

@@ -87,8 +87,8 @@ class Theory:
 
     def __init__(self, variant: Variant, memory: Semantics = SEQUENTIAL) -> None:
         self.logic = Symbolic()
-        following = self.logic.function("next", (Sort.READER,), Sort.READER)
-        neighbours = Neighbours(following, self.logic.function("is_last", (Sort.READER,), bool))
+        next_reader = self.logic.function("next", (Sort.READER,), Sort.READER)
+        neighbours = Neighbours(next_reader, self.logic.function("is_last", (Sort.READER,), bool))
         self.memory = memory
         self.relation = memory.relation(variant, self.logic, neighbours)
         self.state = unknown_state(self.logic, memory.fields)
@@ -154,14 +154,19 @@ def inductive(theory: Theory) -> Iterator[Obligation]:
 
 
 def derived(theory: Theory) -> Iterator[Obligation]:
-    """That the statements follow from the invariant."""
+    """That the statements about safety follow from the invariant."""
+    return following(theory, theory.memory.of_steps, theory.memory.of_states)
+
+
+def following(theory: Theory, of_steps: Iterable[OfSteps], of_states: Iterable[OfStates]) -> Iterator[Obligation]:
+    """That these statements follow from the invariant: row by row those about steps, then those about states."""
     for row, steps in theory.steps():
-        for statement in theory.memory.of_steps:
+        for statement in of_steps:
             wrong = [(step, statement.broken(theory.facts, step)) for step in steps]
             questions = tuple(theory.unless(step, term) for step, term in wrong if term is not None)
             if questions:
                 yield Obligation(row, statement.name, questions)
-    for one in theory.memory.of_states:
+    for one in of_states:
         yield Obligation(ALWAYS, one.name, (theory.unless_always(one.formula(theory.facts, theory.logic)),))
 
 
@@ -178,10 +183,18 @@ def prove(
     which: Callable[[Theory], Iterable[Obligation]] = obligations,
     memory: Semantics = SEQUENTIAL,
     on_finding: Callable[[Finding], None] = lambda _: None,
+) -> tuple[Finding, ...]:
+    """Try every obligation of a variant, as :func:`try_all` does. Raises :class:`MissingExtraError` without z3."""
+    return try_all(Theory(variant, memory), which, on_finding)
+
+
+def try_all(
+    theory: Theory,
+    which: Callable[[Theory], Iterable[Obligation]],
+    on_finding: Callable[[Finding], None],
     prefix: str = "",
 ) -> tuple[Finding, ...]:
-    """Try every obligation of a variant. ``prefix``: of the findings' names. Raises :class:`MissingExtraError` without z3."""
-    theory = Theory(variant, memory)
+    """Try every obligation of a theory. ``prefix``: of the findings' names."""
     findings = []
     for obligation in which(theory):
         finding = discharge(theory, obligation)

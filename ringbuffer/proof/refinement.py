@@ -18,7 +18,7 @@ from typing import Final
 
 from ringbuffer.proof.invariant import Facts
 from ringbuffer.proof.logic import Logic, Sort, Term
-from ringbuffer.proof.prove import ALWAYS, START, Obligation, Theory
+from ringbuffer.proof.prove import START, Obligation, Theory, following
 from ringbuffer.proof.relation import Step
 from ringbuffer.proof.statements import OfStates, OfSteps
 from ringbuffer.proof.vocabulary import WRITER, Who
@@ -136,16 +136,8 @@ STEPS: Final = (
 
 
 def obligations(theory: Theory) -> Iterator[Obligation]:
-    """That the mapping is a refinement: at the start, in every state, and step by step."""
-    logic = theory.logic
-    facts = theory.facts
+    """That the mapping is a refinement: at the start, step by step, and in every state."""
+    facts, logic = theory.facts, theory.logic
     empty = logic.both(sent(facts) == 0, logic.for_all((READER,), lambda r: received(facts, r) == 0))
     yield Obligation(START, "empty", (theory.unless_at_start(empty),))
-    for one in MAPPING:
-        yield Obligation(ALWAYS, one.name, (theory.unless_always(one.formula(facts, logic)),))
-    for row, steps in theory.steps():
-        for statement in STEPS:
-            wrong = [(step, statement.broken(facts, step)) for step in steps]
-            questions = tuple(theory.unless(step, term) for step, term in wrong if term is not None)
-            if questions:
-                yield Obligation(row, statement.name, questions)
+    yield from following(theory, STEPS, MAPPING)

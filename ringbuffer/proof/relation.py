@@ -32,6 +32,11 @@ class Neighbours:
     next: Callable[[Term], Term]
     is_last: Callable[[Term], Term]
 
+    @classmethod
+    def of(cls, readers: int) -> Neighbours:
+        """The order of so many readers, on plain values."""
+        return cls(lambda r: (r + 1) % readers, lambda r: r == readers - 1)
+
 
 @dataclass(frozen=True)
 class Step:

@@ -120,9 +120,8 @@ def compare(
     """
     model = Model(explorer.Setup(variant, readers, blocks, words), lasting=True)
     logic = Concrete(readers, blocks, words, fills + 1)
-    neighbours = Neighbours(lambda r: (r + 1) % readers, lambda r: r == readers - 1)
     watch = _Watch(tuple(states), tuple(steps), elsewhere)
-    return _Walk(model, logic, encoder(variant, logic, neighbours), watch, fills, pairs_max).run()
+    return _Walk(model, logic, encoder(variant, logic, Neighbours.of(readers)), watch, fills, pairs_max).run()
 
 
 def validate(readers: int, blocks: int, words: int, *, fills: int = FILLS_MAX, elsewhere: bool = True) -> Comparison:

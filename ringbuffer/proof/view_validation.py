@@ -78,7 +78,7 @@ def compare(
     """
     setup = explorer.Setup(variant, readers, blocks, words, memory="ra")
     memory, logic = Unforgetting(setup.shape, variant), Timed(readers, blocks, words, fills + 1)
-    relation = encoder(variant, logic, Neighbours(lambda r: (r + 1) % readers, lambda r: r == readers - 1))
+    relation = encoder(variant, logic, Neighbours.of(readers))
     model = Model(setup, lasting=True, memory=memory)
     return _Walk(model, memory, logic, relation, _Watch(tuple(states), tuple(steps)), fills, pairs_max).run()
 
