@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import Final, Protocol, TypeAlias, cast
+from typing import Any, Final, NamedTuple, Protocol, TypeAlias, cast
 
 from ringbuffer import state as explorer
 from ringbuffer.memory.base import Shape
@@ -27,7 +27,7 @@ from ringbuffer.proof.invariant import INVARIANT, Facts
 from ringbuffer.proof.logic import Concrete, Logic, Term
 from ringbuffer.proof.relation import Neighbours, Relation, Step
 from ringbuffer.proof.vocabulary import FIELDS, GHOSTS, UNKNOWN, WRITER, State, Table, Who, table_of, tabulated
-from ringbuffer.protocol import PROTOCOL, Edge, Variant
+from ringbuffer.protocol import PROTOCOL, Edge, Instruction, Variant
 
 FILLS_MAX: Final = 3
 """How many fills begin, unless the caller says otherwise: enough for the third lap of a ring of one block."""
@@ -120,8 +120,8 @@ def compare(
     """
     model = Model(explorer.Setup(variant, readers, blocks, words), lasting=True)
     logic = Concrete(readers, blocks, words, fills + 1)
-    watch = _Watch(tuple(states), tuple(steps), elsewhere)
-    return _Walk(model, logic, encoder(variant, logic, Neighbours.of(readers)), watch, fills, pairs_max).run()
+    watch = Watch(tuple(states), tuple(steps), elsewhere)
+    return Walk(model, logic, encoder(variant, logic, Neighbours.of(readers)), watch, fills, pairs_max).run()
 
 
 def validate(readers: int, blocks: int, words: int, *, fills: int = FILLS_MAX, elsewhere: bool = True) -> Comparison:
@@ -172,160 +172,217 @@ def _key(state: State, name: str) -> tuple[Term, ...]:
     return cast("Table", state[name]).key
 
 
-def _ghosts(state: State) -> tuple[tuple[Term, ...], ...]:
-    """What tells two pairs with the same explorer's state apart."""
-    return tuple([_key(state, name) for name in GHOSTS])
-
-
-class _Fault(Exception):
+class Fault(Exception):
     """The two disagree, or what is watched does not hold."""
 
 
 @dataclass(frozen=True)
-class _Watch:
-    """What is looked at besides the comparison."""
+class Watch:
+    """What is looked at besides the comparison; ``elsewhere``: also the rows where an actor does not stand."""
 
     states: tuple[OfStates, ...]
     steps: tuple[OfSteps, ...]
     elsewhere: bool
 
 
+class Offer(NamedTuple):
+    """A step that the encoder lets an actor take, and the time that it is about, where it is about one."""
+
+    step: Step
+    time: int = 0
+
+
 @dataclass
-class _Pair:
-    """A state of the explorer, and the encoder's."""
+class Pair:
+    """A state of the explorer, with what of it is compared, and the encoder's."""
 
     model: Model
     explored: explorer.State
+    image: Any
     encoded: State
 
-    def fault_of(self, choice: explorer.Choice, text: str) -> _Fault:
+    def row(self, actor: int) -> Instruction:
+        """Where an actor stands."""
+        return self.model.programs[actor][self.explored.actors[actor].pc]
+
+    def fault_of(self, choice: explorer.Choice, text: str) -> Fault:
         """That there is something wrong with a step from here."""
-        actor, detail, _ = choice
-        row = self.model.programs[actor][self.explored.actors[actor].pc].row.id
-        return _Fault(f"{self.model.actor_name(actor)} at {row}, detail {detail}: {text}; in the state\n{self}")
+        actor = choice[0]
+        where = f"{self.model.actor_name(actor)} at {self.row(actor).row.id}, {self.told(choice)}"
+        return Fault(f"{where}: {text}; in the state\n{self}")
+
+    def told(self, choice: explorer.Choice) -> str:
+        """Which of an actor's steps it is."""
+        return f"detail {choice[1]}"
 
     def __str__(self) -> str:
         """What is not 0 of the explorer's state, and the encoder's ghosts."""
         named = [f"{name} = {value}" for name, value in _named(self.model, self.explored) if value]
-        ghosts = [f"{name} = {_key(self.encoded, name)}" for name in GHOSTS if name != "begun"]
-        return ", ".join([*named, *ghosts])
+        return ", ".join([*named, *self.ghosts()])
+
+    def ghosts(self) -> list[str]:
+        """The encoder's ghosts, but for those that the explorer's state says, too."""
+        return [f"{name} = {_key(self.encoded, name)}" for name in GHOSTS if name != "begun"]
 
 
 @dataclass
-class _Walk:
-    """One walk."""
+class Walk:
+    """One walk, under sequential consistency. What is another thing under another memory is a method of its own."""
 
     model: Model
     logic: Concrete
     relation: Relation
-    watch: _Watch
+    watch: Watch
     fills: int
     pairs_max: int
-    pairs: list[_Pair] = field(default_factory=list)
+    pairs: list[Pair] = field(default_factory=list)
     seen: set[object] = field(default_factory=set)
     transitions: int = 0
     beyond: int = 0
     taken: set[Way] = field(default_factory=set)
     broken: set[str] = field(default_factory=set)
 
+    def begin(self, first: explorer.State) -> State:
+        """The encoder's state for the explorer's initial one."""
+        return lifted(first, self.model.shape, self.logic)
+
+    def image_of(self, explored: explorer.State) -> Any:
+        """What of an explorer's state is compared: here all of it."""
+        return explored
+
+    def image(self, encoded: State) -> Any:
+        """The same of the encoder's."""
+        return image(encoded, self.model.shape)
+
+    def pair(self, explored: explorer.State, encoded: State) -> Pair:
+        """The two side by side."""
+        return Pair(self.model, explored, self.image_of(explored), encoded)
+
+    def facts(self, encoded: State) -> Facts:
+        """A state with the words of what is watched."""
+        return Facts(self.relation, encoded)
+
+    def prepare(self, pair: Pair) -> None:
+        """Before a pair is visited."""
+
+    def take(self, offer: Offer) -> Step:
+        """The step of an offer, about to be compared."""
+        return offer.step
+
+    def count(self, pair: Pair, transition: explorer.Transition, step: Step) -> None:
+        """What a step shows."""
+        self.transitions += 1
+        self.taken.add((step.row, step.edge))
+
+    def flattened(self, pair: Pair, step: Step) -> State:
+        """The state after a step, in tables."""
+        return tabulated(step.after, self.logic, pair.encoded)
+
+    def named(self, found: Any) -> Iterator[tuple[str, object]]:
+        """What is compared, with names that a person knows."""
+        return _named(self.model, found)
+
     def run(self) -> Comparison:
         """Visit pair after pair, until there is no new one, a fault, or too many."""
         first = self.model.initial()
-        start = lifted(first, self.model.shape, self.logic)
-        self._meet(first, start)
+        start = self.begin(first)
         visited, fault = 0, None
         try:
-            if not self.relation.initial(start):
-                raise _Fault(f"the explorer's initial state is none of the encoder's:\n{self.pairs[0]}")
+            pair = self.pair(first, start)
+            if self.image(start) != pair.image or not self.relation.initial(start):
+                raise Fault(f"the explorer's initial state is none of the encoder's:\n{pair}")
+            self._meet(pair)
             while visited < min(len(self.pairs), self.pairs_max):
                 visited += 1
                 self._visit(self.pairs[visited - 1])
-        except _Fault as found:
+        except Fault as found:
             fault = str(found)
-        return self._comparison(visited, fault, start)
+        return self.comparison(self._findings(visited, fault, start))
 
-    def _comparison(self, visited: int, fault: str | None, start: State) -> Comparison:
-        whos = (WRITER, Who(0))
-        return Comparison(
-            setup=self.model.setup,
-            fills=self.fills,
-            pairs=visited,
-            transitions=self.transitions,
-            beyond=self.beyond,
-            offered=frozenset((step.row, step.edge) for who in whos for step in self.relation.steps(start, who)),
-            taken=frozenset(self.taken),
-            broken=frozenset(self.broken),
-            fault=fault,
-            complete=fault is None and visited == len(self.pairs),
-        )
+    def comparison(self, findings: dict[str, Any]) -> Comparison:
+        """The report of what was found."""
+        return Comparison(**findings)
 
-    def _meet(self, explored: explorer.State, encoded: State) -> None:
-        key = (explored, _ghosts(encoded))
+    def _findings(self, visited: int, fault: str | None, start: State) -> dict[str, Any]:
+        offered = [(step.row, step.edge) for who in (WRITER, Who(0)) for step in self.relation.steps(start, who)]
+        return {
+            "setup": self.model.setup,
+            "fills": self.fills,
+            "pairs": visited,
+            "transitions": self.transitions,
+            "beyond": self.beyond,
+            "offered": frozenset(offered),
+            "taken": frozenset(self.taken),
+            "broken": frozenset(self.broken),
+            "fault": fault,
+            "complete": fault is None and visited == len(self.pairs),
+        }
+
+    def _meet(self, pair: Pair) -> None:
+        key = (pair.explored, tuple([_key(pair.encoded, name) for name in GHOSTS]))
         if key not in self.seen:
             self.seen.add(key)
-            self.pairs.append(_Pair(self.model, explored, encoded))
+            self.pairs.append(pair)
 
-    def _visit(self, pair: _Pair) -> None:
+    def _visit(self, pair: Pair) -> None:
         """Evaluate what is watched, and compare every step."""
-        facts = Facts(self.relation, pair.encoded)
+        self.prepare(pair)
+        facts = self.facts(pair.encoded)
         for one in self.watch.states:
             if not one.formula(facts, self.logic):
-                raise _Fault(f"{one.name} does not hold in the state\n{pair}")
+                raise Fault(f"{one.name} does not hold in the state\n{pair}")
         for actor in range(len(self.model.programs)):
-            steps = self._steps(pair, actor)
+            offers = self.offers(pair, actor)
             for transition in self.model.transitions_of(pair.explored, actor):
-                step = steps.pop(transition.choice, None)
-                if step is None:
+                offer = offers.pop(transition.choice, None)
+                if offer is None:
                     raise pair.fault_of(transition.choice, "only the explorer can take this step")
+                step = self.take(offer)
                 for watched in self.watch.steps:
                     if watched.broken(facts, step):
                         raise pair.fault_of(transition.choice, f"it breaks {watched.name}")
                 self._compare(pair, transition, step)
-            for choice in steps:
+            for choice in offers:
                 raise pair.fault_of(choice, "only the encoder can take this step")
 
-    def _steps(self, pair: _Pair, actor: int) -> dict[explorer.Choice, Step]:
+    def offers(self, pair: Pair, actor: int) -> dict[explorer.Choice, Offer]:
         """The steps that the encoder lets an actor take, by the explorer's names for them."""
         who = Who(actor - 1) if actor else WRITER
-        program = self.model.programs[actor]
-        rows = program.instructions if self.watch.elsewhere else (program[pair.explored.actors[actor].pc],)
-        found: dict[explorer.Choice, Step] = {}
+        rows = self.model.programs[actor].instructions if self.watch.elsewhere else (pair.row(actor),)
+        found: dict[explorer.Choice, Offer] = {}
         for row in rows:
             for step in self.relation.steps_of_row(pair.encoded, who, row):
                 if step.guard:
                     choice = (actor, step.detail, 0)
                     if choice in found:
-                        raise pair.fault_of(
-                            choice, f"the encoder can take it in two ways, at {found[choice].row} and {step.row}"
-                        )
-                    found[choice] = step
+                        other = found[choice].step.row
+                        raise pair.fault_of(choice, f"the encoder can take it in two ways, at {other} and {step.row}")
+                    found[choice] = Offer(step)
         return found
 
-    def _compare(self, pair: _Pair, transition: explorer.Transition, step: Step) -> None:
+    def _compare(self, pair: Pair, transition: explorer.Transition, step: Step) -> None:
         """One step in both readings: what it breaks, and where it leads."""
-        self.transitions += 1
-        self.taken.add((step.row, step.edge))
+        self.count(pair, transition, step)
         broken = {name for name, is_broken in step.broken.items() if is_broken}
         self.broken |= broken
         if broken != set(transition.broken):
             text = f"it breaks {_listed(broken)} to the encoder, and {_listed(transition.broken)} to the explorer"
             raise pair.fault_of(transition.choice, text)
-        after, expected = tabulated(step.after, self.logic, pair.encoded), transition.state
-        found = image(after, self.model.shape)
+        after = self.pair(transition.state, self.flattened(pair, step))
+        found, expected = self.image(after.encoded), after.image
         if broken:
             found = found._replace(owed=expected.owed)
         if found != expected:
-            raise pair.fault_of(transition.choice, "; ".join(_differences(self.model, expected, found)))
+            raise pair.fault_of(transition.choice, "; ".join(self._differences(expected, found)))
         self.beyond += expected.begun > self.fills
         if not broken and expected.begun <= self.fills:
-            self._meet(expected, after)
+            self._meet(after)
 
-
-def _differences(model: Model, expected: explorer.State, found: explorer.State) -> Iterator[str]:
-    """The fields in which a state of the encoder is not the explorer's, in words."""
-    for (name, one), (_, other) in zip(_named(model, expected), _named(model, found), strict=True):
-        if one != other:
-            yield f"{name} becomes {other} to the encoder, and {one} to the explorer"
+    def _differences(self, expected: Any, found: Any) -> Iterator[str]:
+        """Where a state of the encoder is not the explorer's, in words."""
+        for (name, one), (_, other) in zip(self.named(expected), self.named(found), strict=True):
+            if one != other:
+                yield f"{name} becomes {other} to the encoder, and {one} to the explorer"
 
 
 def _named(model: Model, state: explorer.State) -> Iterator[tuple[str, object]]:

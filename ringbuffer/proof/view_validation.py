@@ -20,19 +20,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import product
-from typing import Final, TypeAlias, cast
+from typing import Any, Final, TypeAlias, cast
 
 from ringbuffer import state as explorer
 from ringbuffer.model import Model
+from ringbuffer.proof.invariant import Facts
 from ringbuffer.proof.logic import Logic
 from ringbuffer.proof.refinement import MAPPING, STEPS
 from ringbuffer.proof.relation import Neighbours, Step
-from ringbuffer.proof.validation import Comparison, OfStates, OfSteps, Way
+from ringbuffer.proof.validation import Comparison, Offer, OfStates, OfSteps, Pair, Walk, Watch
 from ringbuffer.proof.view_states import Image, Timed, Unforgetting, image, start, tabulated, times_of
 from ringbuffer.proof.views import Views
-from ringbuffer.proof.vocabulary import GHOSTS, WRITER, State, Table, Who
+from ringbuffer.proof.vocabulary import WRITER, State, Who
 from ringbuffer.proof.weak_invariant import RELEASE_ACQUIRE
-from ringbuffer.protocol import PROTOCOL, Instruction, Kind, Variant
+from ringbuffer.protocol import PROTOCOL, Kind, Variant
 
 FILLS_MAX: Final = 2
 """How many fills begin, unless the caller says otherwise: enough for the second lap of a ring of one block."""
@@ -80,7 +81,8 @@ def compare(
     memory, logic = Unforgetting(setup.shape, variant), Timed(readers, blocks, words, fills + 1)
     relation = encoder(variant, logic, Neighbours.of(readers))
     model = Model(setup, lasting=True, memory=memory)
-    return _Walk(model, memory, logic, relation, _Watch(tuple(states), tuple(steps)), fills, pairs_max).run()
+    watch = Watch(tuple(states), tuple(steps), elsewhere=False)
+    return cast("ViewComparison", _Walk(model, logic, relation, watch, fills, pairs_max, memory=memory).run())
 
 
 def validate(readers: int, blocks: int, words: int, *, fills: int = FILLS_MAX, pairs_max: int = PAIRS_MAX) -> ViewComparison:
@@ -88,33 +90,12 @@ def validate(readers: int, blocks: int, words: int, *, fills: int = FILLS_MAX, p
     return compare(PROTOCOL, readers, blocks, words, fills=fills, states=STATES, steps=OF_STEPS, pairs_max=pairs_max)
 
 
-class _Fault(Exception):
-    """The two disagree, or what is watched does not hold."""
-
-
-@dataclass(frozen=True)
-class _Watch:
-    """What is looked at besides the comparison."""
-
-    states: tuple[OfStates, ...]
-    steps: tuple[OfSteps, ...]
-
-
 @dataclass
-class _Pair:
-    """A state of the explorer with its image, and the encoder's."""
-
-    model: Model
-    explored: explorer.State
-    image: Image
-    encoded: State
-
-    def row(self, actor: int) -> Instruction:
-        """Where an actor stands."""
-        return self.model.programs[actor][self.explored.actors[actor].pc]
+class _Pair(Pair):
+    """A pair whose image is an :class:`Image`."""
 
     def locations(self, actor: int) -> tuple[int, ...]:
-        """The flags that its row is about."""
+        """The flags that an actor's row is about."""
         me = self.explored.actors[actor]
         return self.model.locations_of(actor, me.pc, me.block)
 
@@ -124,120 +105,86 @@ class _Pair:
         found, at = self.locations(actor), detail if self.row(actor).row.access.is_several else 0
         return found[at] if at < len(found) else None
 
-    def fault_of(self, choice: explorer.Choice, text: str) -> _Fault:
-        """That there is something wrong with a step from here."""
-        actor, detail, alternative = choice
-        where = f"{self.model.actor_name(actor)} at {self.row(actor).row.id}, detail {detail}, alternative {alternative}"
-        return _Fault(f"{where}: {text}; in the state\n{self}")
+    def told(self, choice: explorer.Choice) -> str:
+        """Which of an actor's steps it is."""
+        return f"detail {choice[1]}, alternative {choice[2]}"
 
     def __str__(self) -> str:
         """The explorer's state, and the encoder's ghosts."""
         named = [f"{name} = {value}" for name, value in _named(self.model, self.image)]
-        ghosts = [f"{name} = {cast('Table', self.encoded[name]).key}" for name in GHOSTS if name != "begun"]
-        return "\n".join([*named, *ghosts])
+        return "\n".join([*named, *self.ghosts()])
 
 
 @dataclass
-class _Walk:
-    """One walk."""
+class _Walk(Walk):
+    """One walk under release/acquire."""
 
-    model: Model
-    memory: Unforgetting
     logic: Timed
-    relation: Views
-    watch: _Watch
-    fills: int
-    pairs_max: int
-    pairs: list[_Pair] = field(default_factory=list)
-    seen: set[object] = field(default_factory=set)
-    transitions: int = 0
-    beyond: int = 0
+    memory: Unforgetting = field(kw_only=True)
     longest: int = 1
-    taken: set[Way] = field(default_factory=set)
-    broken: set[str] = field(default_factory=set)
     stale: set[str] = field(default_factory=set)
     early: set[str] = field(default_factory=set)
 
-    def run(self) -> ViewComparison:
-        """Visit pair after pair, until there is no new one, a fault, or too many."""
-        first, read_flag = self.model.initial(), self.model.setup.variant.initial_read_flag
-        begin = start(self.logic, first, read_flag)
+    def begin(self, first: explorer.State) -> State:
+        """The encoder's state for the explorer's initial one."""
+        begin = start(self.logic, first, self.model.setup.variant.initial_read_flag)
         self.logic.span(1)
-        visited, fault = 0, None
-        try:
-            if image(self.logic, begin) != self._image(first) or not self.relation.initial(begin):
-                raise _Fault("the explorer's initial state is none of the encoder's")
-            self._meet(first, self._image(first), begin)
-            while visited < min(len(self.pairs), self.pairs_max):
-                visited += 1
-                self._visit(self.pairs[visited - 1])
-        except _Fault as found:
-            fault = str(found)
-        return self._comparison(visited, fault, begin)
+        return begin
 
-    def _image(self, explored: explorer.State) -> Image:
+    def image_of(self, explored: explorer.State) -> Image:
+        """What of an explorer's state is compared."""
         return self.memory.image(explored, self.model.setup.variant.initial_read_flag)
 
-    def _comparison(self, visited: int, fault: str | None, begin: State) -> ViewComparison:
-        offered = [(step.row, step.edge) for who in (WRITER, Who(0)) for step in self.relation.steps(begin, who)]
-        return ViewComparison(
-            setup=self.model.setup,
-            fills=self.fills,
-            pairs=visited,
-            transitions=self.transitions,
-            beyond=self.beyond,
-            offered=frozenset(offered),
-            taken=frozenset(self.taken),
-            broken=frozenset(self.broken),
-            fault=fault,
-            complete=fault is None and visited == len(self.pairs),
-            stale=frozenset(self.stale),
-            early=frozenset(self.early),
-            longest=self.longest,
-        )
+    def image(self, encoded: State) -> Image:
+        """The same of the encoder's."""
+        return image(self.logic, encoded)
 
-    def _meet(self, explored: explorer.State, found: Image, encoded: State) -> None:
-        key = (explored, *[cast("Table", encoded[name]).key for name in GHOSTS])
-        if key not in self.seen:
-            self.seen.add(key)
-            self.pairs.append(_Pair(self.model, explored, found, encoded))
+    def pair(self, explored: explorer.State, encoded: State) -> _Pair:
+        """The two side by side."""
+        return _Pair(self.model, explored, self.image_of(explored), encoded)
 
-    def _visit(self, pair: _Pair) -> None:
-        """Evaluate what is watched, and compare every step."""
+    def facts(self, encoded: State) -> Facts:
+        """A state with the words of what is watched."""
+        return RELEASE_ACQUIRE.facts(self.relation, encoded)
+
+    def comparison(self, findings: dict[str, Any]) -> ViewComparison:
+        """The report of what was found."""
+        stale, early = frozenset(self.stale), frozenset(self.early)
+        return ViewComparison(**findings, stale=stale, early=early, longest=self.longest)
+
+    def prepare(self, pair: Pair) -> None:
+        """The times that there are before a pair is visited."""
         stores = max(map(len, pair.image.histories))
         self.longest = max(self.longest, stores)
         self.logic.span(stores)
-        facts = RELEASE_ACQUIRE.facts(self.relation, pair.encoded)
-        for one in self.watch.states:
-            if not one.formula(facts, self.logic):
-                raise _Fault(f"{one.name} does not hold in the state\n{pair}")
-        for actor in range(len(self.model.programs)):
-            steps = self._steps(pair, actor)
-            for transition in self.model.transitions_of(pair.explored, actor):
-                time, step = steps.pop(transition.choice, (0, None))
-                if step is None:
-                    raise pair.fault_of(transition.choice, "only the explorer can take this step")
-                self.logic.time = time
-                for watched in self.watch.steps:
-                    if watched.broken(facts, step):
-                        raise pair.fault_of(transition.choice, f"it breaks {watched.name}")
-                self._compare(pair, transition, step)
-            for choice in steps:
-                raise pair.fault_of(choice, "only the encoder can take this step")
 
-    def _steps(self, pair: _Pair, actor: int) -> dict[explorer.Choice, tuple[int, Step]]:
+    def take(self, offer: Offer) -> Step:
+        """The step of an offer, at its time."""
+        self.logic.time = offer.time
+        return offer.step
+
+    def flattened(self, pair: Pair, step: Step) -> State:
+        """The state after a step, in tables, its times counted through."""
+        return tabulated(self.logic, step.after, pair.encoded, map(len, pair.image.histories))
+
+    def named(self, found: Image) -> Iterator[tuple[str, object]]:
+        """What is compared, with names that a person knows."""
+        return _named(self.model, found)
+
+    def offers(self, pair: Pair, actor: int) -> dict[explorer.Choice, Offer]:
         """The steps that the encoder lets an actor take, each with the time that it is about, by the explorer's names."""
+        assert isinstance(pair, _Pair), "this walk makes its pairs itself"
         who = Who(actor - 1) if actor else WRITER
         lengths = [len(pair.image.histories[location]) for location in pair.locations(actor)]
-        found: dict[explorer.Choice, tuple[int, Step]] = {}
+        found: dict[explorer.Choice, Offer] = {}
         for time in times_of(max(lengths)) if lengths else (0,):
             self.logic.time = time
             for step in self.relation.steps_of_row(pair.encoded, who, pair.row(actor)):
                 choice = self._choice(pair, actor, step) if step.guard else None
                 if choice in found:
-                    raise pair.fault_of(choice, f"the encoder can take it in two ways, at {found[choice][0]} and {time}")
+                    raise pair.fault_of(choice, f"the encoder can take it in two ways, at {found[choice].time} and {time}")
                 if choice is not None:
-                    found[choice] = time, step
+                    found[choice] = Offer(step, time)
         return found
 
     def _choice(self, pair: _Pair, actor: int, step: Step) -> explorer.Choice | None:
@@ -252,39 +199,14 @@ class _Walk:
         alternative = (time - pair.image.views[actor][location] - stores) // 2
         return (actor, step.detail, alternative) if time in times_of(len(pair.image.histories[location])) else None
 
-    def _compare(self, pair: _Pair, transition: explorer.Transition, step: Step) -> None:
-        """One step in both readings: what it breaks, and where it leads."""
-        self._count(pair, transition, step)
-        broken = {name for name, is_broken in step.broken.items() if is_broken}
-        self.broken |= broken
-        if broken != set(transition.broken):
-            text = f"it breaks {_listed(broken)} to the encoder, and {_listed(transition.broken)} to the explorer"
-            raise pair.fault_of(transition.choice, text)
-        after = tabulated(self.logic, step.after, pair.encoded, map(len, pair.image.histories))
-        found, expected = image(self.logic, after), self._image(transition.state)
-        if broken:
-            found = found._replace(owed=expected.owed)
-        if found != expected:
-            raise pair.fault_of(transition.choice, "; ".join(_differences(self.model, expected, found)))
-        self.beyond += expected.begun > self.fills
-        if not broken and expected.begun <= self.fills:
-            self._meet(transition.state, expected, after)
-
-    def _count(self, pair: _Pair, transition: explorer.Transition, step: Step) -> None:
+    def count(self, pair: Pair, transition: explorer.Transition, step: Step) -> None:
         """What a step shows."""
-        self.transitions += 1
-        self.taken.add((step.row, step.edge))
+        assert isinstance(pair, _Pair), "this walk makes its pairs itself"
+        super().count(pair, transition, step)
         location = pair.location(transition.choice)
         if location is not None and self.logic.time < 2 * len(pair.image.histories[location]) - 2:
             kind = pair.row(transition.choice[0]).row.access.kind
             (self.stale if kind is Kind.LOAD else self.early).add(step.row)
-
-
-def _differences(model: Model, expected: Image, found: Image) -> Iterator[str]:
-    """What a state of the encoder says otherwise than the explorer's, in words."""
-    for (name, one), (_, other) in zip(_named(model, expected), _named(model, found), strict=True):
-        if one != other:
-            yield f"{name} becomes {other} to the encoder, and {one} to the explorer"
 
 
 def _named(model: Model, found: Image) -> Iterator[tuple[str, object]]:
@@ -299,7 +221,3 @@ def _named(model: Model, found: Image) -> Iterator[tuple[str, object]]:
         yield from ((f"{model.actor_name(actor)}'s {one}", value) for one, value in me._asdict().items())
     yield from ((f"what is owed to reader {r}", queue) for r, queue in enumerate(found.owed))
     yield "begun", found.begun
-
-
-def _listed(names: Iterable[str]) -> str:
-    return ", ".join(sorted(names)) or "nothing"
