@@ -21,7 +21,7 @@ PICKLE: Final = 1
 """A pickled object, from ``enqueue``."""
 PICKLE_PROTOCOL: Final = 5
 
-_HEADER: Final = struct.Struct("<QQ")
+_HEADER: Final = struct.Struct("<QQ16x")
 assert _HEADER.size == FRAME_BYTES
 
 _dumps, _loads = pickle.dumps, pickle.loads

@@ -15,13 +15,22 @@
     |   w r0 r1 ... rN-1   |    the written flag, then one read flag per reader
     | entry 1              |
     | ...                  |
+    +----------------------+  participants_offset
+    | the writer           |  1 + N entries, PARTICIPANT_BYTES apart: who has the role, and where it is
+    | reader 0             |
+    | ...                  |
+    +----------------------+  awake_offset
+    | a a0 a1 ... aN-1     |  1 + N words of 32 bits: whether the writer, and each reader, is awake
     +----------------------+  total_bytes (the platform may round the segment up to whole pages)
 
 The header is little-endian, its fields stand one after the other without gaps in the order of :class:`Header`, and a CRC-32 of
 all of them follows; ``FIELD_MEANINGS`` says what each holds.
 
-Rules: blocks and entries start on cache lines, so that two blocks, and the flags of two blocks, never share one. Limits: a
-header is written once, before anybody else can attach, and never changed.
+A participant's entry is little-endian as well, ``PARTICIPANT_MEANINGS`` says what it holds; only whoever has the role writes
+there. The words of who is awake lie close together, as they are looked at together, and change only when somebody sleeps.
+
+Rules: blocks, entries and participants start on cache lines, so that no two of them share one. Limits: a header is written
+once, before anybody else can attach, and never changed.
 """
 
 from __future__ import annotations
@@ -34,11 +43,14 @@ from typing import Final
 from ringbuffer.errors import GeometryError, SegmentFormatError
 
 MAGIC: Final = b"SHMRING\0"
-LAYOUT_VERSION: Final = 1
+LAYOUT_VERSION: Final = 2
 CACHE_LINE_BYTES: Final = 64
 HEADER_BYTES: Final = 128
-FRAME_BYTES: Final = 16
-"""In front of each payload: the kind of the message and its length, see ``codec.py``."""
+FRAME_BYTES: Final = 32
+"""In front of each payload: what the message is, its number and its length, see ``codec.py``."""
+PARTICIPANT_BYTES: Final = CACHE_LINE_BYTES
+AWAKE_BYTES: Final = 4
+"""The kernel compares words of 32 bits."""
 IDENTITY_BYTES: Final = 16
 
 READERS_MAX: Final = 4096
@@ -46,7 +58,7 @@ BLOCKS_MAX: Final = 1 << 20
 CHUNK_BYTES_MAX: Final = 1 << 40
 TOTAL_BYTES_MAX: Final = 1 << 46
 
-_FIELD_CODES = ("8s", "I", "I", "I", "I", "Q", "Q", "Q", "Q", "Q", "Q", "Q", "Q", "16s")
+_FIELD_CODES = ("8s", "I", "I", "I", "I", "Q", "Q", "Q", "Q", "Q", "Q", "Q", "Q", "Q", "Q", "16s")
 _FIELDS = struct.Struct("<" + "".join(_FIELD_CODES))
 _CHECKSUM = struct.Struct("<I")
 
@@ -62,11 +74,27 @@ FIELD_MEANINGS: Final = {
     "entry_stride_bytes": "distance between entries",
     "data_offset": "where block 0 begins",
     "metadata_offset": "where entry 0 begins",
-    "total_bytes": "end of the last entry, rounded up to a cache line",
+    "participants_offset": "where the writer's entry begins, and behind it reader 0's",
+    "awake_offset": "where the words begin that say who is awake",
+    "total_bytes": "end of those words, rounded up to a cache line",
     "creator_pid": "process that made the segment",
     "identity": "random bytes; they tell the segment from another that got its name later",
     "checksum": "CRC-32 of all bytes before it",
 }
+
+
+PARTICIPANT: Final = struct.Struct("<QQQQIII")
+"""A participant's entry, field by field in the order of ``PARTICIPANT_MEANINGS``."""
+PARTICIPANT_MEANINGS: Final = {
+    "position": "how many blocks it is done with: published, or given back (notes N1 and N2)",
+    "waiting_since": "when it began to wait for its block, in nanoseconds of the monotonic clock; 0 while it does not wait",
+    "claimed_at": "when the role was claimed, on the same clock; 0 if it never was",
+    "left_at": "when the role was given up in good order, on the same clock; 0 while it is held",
+    "pid": "process that claimed it last, as it sees itself",
+    "generation": "how often the role was claimed",
+    "evicted_by": "pid of the writer that reads in the place of this reader; 0 if nobody does",
+}
+assert PARTICIPANT.size <= PARTICIPANT_BYTES
 
 
 def field_sizes() -> list[int]:
@@ -129,9 +157,24 @@ class Layout:
         return self.data_offset + self.max_chunks * self.block_stride_bytes
 
     @property
+    def participants_offset(self) -> int:
+        """Where the writer's entry among the participants begins."""
+        return self.metadata_offset + self.max_chunks * self.entry_stride_bytes
+
+    @property
+    def awake_offset(self) -> int:
+        """Where the words begin that say who is awake: the writer's, then each reader's."""
+        return self.participants_offset + (1 + self.n_reader) * PARTICIPANT_BYTES
+
+    @property
     def total_bytes(self) -> int:
         """The size of the segment."""
-        return self.metadata_offset + self.max_chunks * self.entry_stride_bytes
+        return self.awake_offset + round_up((1 + self.n_reader) * AWAKE_BYTES, CACHE_LINE_BYTES)
+
+    def participant_offset(self, rank: int) -> int:
+        """Where a participant's entry begins. ``rank``: -1 for the writer, or a reader's."""
+        assert -1 <= rank < self.n_reader, "a rank of this ring"
+        return self.participants_offset + (1 + rank) * PARTICIPANT_BYTES
 
     def block_offset(self, block_index: int) -> int:
         """Where a block begins: its frame header, and ``FRAME_BYTES`` further its payload."""
@@ -159,6 +202,8 @@ class Header:
     entry_stride_bytes: int
     data_offset: int
     metadata_offset: int
+    participants_offset: int
+    awake_offset: int
     total_bytes: int
     creator_pid: int
     identity: bytes
@@ -178,6 +223,8 @@ class Header:
             layout.entry_stride_bytes,
             layout.data_offset,
             layout.metadata_offset,
+            layout.participants_offset,
+            layout.awake_offset,
             layout.total_bytes,
             creator_pid,
             identity,

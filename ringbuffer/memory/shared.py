@@ -22,11 +22,12 @@ import ctypes
 import mmap
 import os
 import secrets
+import sys
 import weakref
 from multiprocessing import resource_tracker, util
 
 from ringbuffer.errors import SegmentFormatError, SegmentMissingError, SegmentSpaceError, UnsupportedPlatformError
-from ringbuffer.memory.layout import FRAME_BYTES, HEADER_BYTES, IDENTITY_BYTES, Header, Layout
+from ringbuffer.memory.layout import AWAKE_BYTES, FRAME_BYTES, HEADER_BYTES, IDENTITY_BYTES, Header, Layout
 
 try:
     import _posixshmem  # type: ignore[import-not-found]
@@ -37,6 +38,7 @@ NAME_PREFIX = "shm_ring_"
 """How the names of our segments begin; what follows is random."""
 _MODE_OWNER_ONLY = 0o600
 _ZEROS_CHUNK_BYTES = 1 << 20
+_AWAKE = (1).to_bytes(AWAKE_BYTES, sys.byteorder)
 
 
 def _open(name: str, flags: int) -> int:
@@ -126,6 +128,9 @@ class Segment:
             segment = cls(name, mapping, header, layout)
             for block_index in range(layout.max_chunks if initial_read_flag else 0):
                 segment.read_flags(block_index)[:] = bytes([initial_read_flag]) * layout.n_reader
+            for word in range(1 + layout.n_reader):
+                start = layout.awake_offset + word * AWAKE_BYTES
+                segment._view[start : start + AWAKE_BYTES] = _AWAKE
             packed = header.pack()
             segment._view[: len(packed)] = packed
             return segment

@@ -23,11 +23,13 @@ class Edge(enum.Enum):
     FORWARD = "forward"
     """To a later row, about the same block."""
     WAITED = "waited"
-    """To the first row, because the block is busy."""
+    """To the first row, or to lying down (``waking.py``), because the block is busy."""
     RESTARTED = "restarted"
     """Back, because the caller gave up: to the first row (in an edited table also to the first behind the looks)."""
     FINISHED = "finished"
-    """To the first row, because the actor is done with its block."""
+    """The actor is done with its block: to the first row, or to what follows a block (``waking.py``)."""
+    RETURNED = "returned"
+    """To the first row, because what follows a block, or a sleep, is over."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,6 +68,10 @@ class Kind(enum.Enum):
     """The caller writes the payload: many plain writes, ended by ``DONE`` or ``ABORTED``."""
     READ = "read"
     """The caller reads the payload: many plain reads, ended by ``DONE`` or ``ABORTED``."""
+    SLEEP = "sleep"
+    """Sleep while a word is 0: the kernel compares and lies down in one step. Not in the two tables; see ``waking.py``."""
+    WAKE = "wake"
+    """Wake whoever sleeps on a word. Not in the two tables; see ``waking.py``."""
 
 
 class Flag(enum.Enum):
@@ -82,11 +86,22 @@ class Flag(enum.Enum):
     """All the read flags but the last: what a loop that ends one short would visit. Not in the shipped tables."""
     LOCK = "lock"
     """A byte that this actor alone uses: a lock of its own process. Not in the shipped tables."""
+    POSITION = "position"
+    """How many blocks this actor is done with, the current one included. Not a flag of a block; see ``recovery.py``."""
+    AWAKE = "awake[me]"
+    """1 unless this actor sleeps or is about to. Not a flag of a block; see ``waking.py``."""
+    OTHERS_AWAKE = "awake[*]"
+    """The words of all whom this actor can keep waiting: the readers', or the writer's. See ``waking.py``."""
 
     @property
     def is_several(self) -> bool:
         """Whether an access to it is one access for each of several readers' flags."""
-        return self in (Flag.EACH, Flag.BUT_LAST)
+        return self in (Flag.EACH, Flag.BUT_LAST, Flag.OTHERS_AWAKE)
+
+    @property
+    def is_of_block(self) -> bool:
+        """Whether it lies in the entry of the actor's block."""
+        return self not in (Flag.LOCK, Flag.POSITION, Flag.AWAKE, Flag.OTHERS_AWAKE)
 
 
 class Outcome(enum.Enum):
@@ -129,7 +144,12 @@ class Access:
             case Kind.LOAD:
                 return f"load {_name(self.flag)}"
             case Kind.STORE | Kind.EXCHANGE:
-                return f"{self.kind.value} {_name(self.flag)} ← {self.value}"
+                value = "its own count" if self.flag is Flag.POSITION else self.value
+                return f"{self.kind.value} {_name(self.flag)} ← {value}"
+            case Kind.SLEEP:
+                return f"sleep while {_name(self.flag)} = 0"
+            case Kind.WAKE:
+                return f"wake {_name(self.flag)}"
             case Kind.FENCE:
                 return f"{self.ordering.value} fence"
         return f"payload {'writes' if self.kind is Kind.FILL else 'reads'}, by the caller"

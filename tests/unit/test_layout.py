@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from ringbuffer.errors import GeometryError, RingBufferError, SegmentFormatError
 from ringbuffer.memory.layout import (
+    AWAKE_BYTES,
     BLOCKS_MAX,
     CACHE_LINE_BYTES,
     CHUNK_BYTES_MAX,
@@ -21,6 +22,7 @@ from ringbuffer.memory.layout import (
     HEADER_BYTES,
     LAYOUT_VERSION,
     MAGIC,
+    PARTICIPANT,
     READERS_MAX,
     Header,
     Layout,
@@ -56,27 +58,34 @@ def test_regions_are_in_order_and_share_no_cache_line(layout: Layout) -> None:
     regions = [(0, HEADER_BYTES)]
     regions += [(start, start + FRAME_BYTES + layout.max_chunk_bytes) for start in blocks]
     regions += [(start, start + 1 + layout.n_reader) for start in entries]
+    participants = [layout.participant_offset(rank) for rank in range(-1, layout.n_reader)]
+    regions += [(start, start + PARTICIPANT.size) for start in participants]
+    regions += [(layout.awake_offset, layout.awake_offset + AWAKE_BYTES * (1 + layout.n_reader))]
     for (_, end), (start, _) in itertools.pairwise(regions):
         assert end <= start
         assert (end - 1) // CACHE_LINE_BYTES < start // CACHE_LINE_BYTES
     assert all(start % CACHE_LINE_BYTES == 0 for start, _ in regions)
     assert regions[-1][1] <= layout.total_bytes
     assert (layout.data_offset, layout.metadata_offset) == (blocks[0], entries[0])
+    assert layout.participants_offset == participants[0]
     assert layout.entry_bytes == 1 + layout.n_reader
 
 
 @given(layouts)
 def test_no_byte_is_given_away(layout: Layout) -> None:
-    """Padding is less than a cache line per block and per entry."""
-    needed = HEADER_BYTES + layout.max_chunks * (FRAME_BYTES + layout.max_chunk_bytes + 1 + layout.n_reader)
-    assert layout.total_bytes - needed < 2 * CACHE_LINE_BYTES * layout.max_chunks
+    """Padding is less than a cache line per block, per entry, per participant, and behind the words of who is awake."""
+    participants = 1 + layout.n_reader
+    needed = HEADER_BYTES + layout.max_chunks * (FRAME_BYTES + layout.max_chunk_bytes + participants)
+    needed += participants * (PARTICIPANT.size + AWAKE_BYTES)
+    assert layout.total_bytes - needed < CACHE_LINE_BYTES * (2 * layout.max_chunks + participants + 1)
 
 
 def test_offsets_of_one_ring_are_these() -> None:
     layout = Layout(2, 100, 3)
-    assert [layout.block_offset(block) for block in range(3)] == [128, 256, 384]
-    assert [layout.entry_offset(block) for block in range(3)] == [512, 576, 640]
-    assert layout.total_bytes == 704
+    assert [layout.block_offset(block) for block in range(3)] == [128, 320, 512]
+    assert [layout.entry_offset(block) for block in range(3)] == [704, 768, 832]
+    assert [layout.participant_offset(rank) for rank in (-1, 0, 1)] == [896, 960, 1024]
+    assert (layout.awake_offset, layout.total_bytes) == (1088, 1152)
 
 
 @given(layouts, st.integers(0, 1))
