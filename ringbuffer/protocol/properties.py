@@ -20,7 +20,7 @@ class Property:
     """One property. ``partners``: names of the *sometimes* that keep it from holding vacuously.
 
     ``readers_min`` and ``blocks_min``: the smallest ring in which it can be seen (for a *sometimes*).
-    ``needs_aborts``: whether it speaks of callers that raise.
+    ``needs_aborts``: whether it speaks of callers that raise. ``needs_sleep``: whether it speaks of actors that sleep.
     """
 
     id: str
@@ -31,6 +31,7 @@ class Property:
     readers_min: int = 1
     blocks_min: int = 1
     needs_aborts: bool = False
+    needs_sleep: bool = False
 
 
 PROPERTIES: Final[tuple[Property, ...]] = (
@@ -79,6 +80,15 @@ PROPERTIES: Final[tuple[Property, ...]] = (
         "payload accesses of which one is a write are ordered by happens-before (judged under release/acquire)",
         ("received", "recycled"),
     ),
+    Property(
+        "P10",
+        "lost-wakeup",
+        ALWAYS,
+        "nobody sleeps whose block is ready, unless somebody is on the way to wake it",
+        ("slept", "woken", "sleep-together"),
+        needs_sleep=True,
+    ),
+    Property("P11", "all-asleep", ALWAYS, "somebody is awake", ("slept",), needs_sleep=True),
     Property("S1", "received", SOMETIMES, "a reader receives a message"),
     Property("S2", "recycled", SOMETIMES, "the writer finds a block that every reader has read"),
     Property("S3", "writer-waits", SOMETIMES, "the writer waits because a reader has not read"),
@@ -89,14 +99,20 @@ PROPERTIES: Final[tuple[Property, ...]] = (
     Property("S8", "fill-aborted", SOMETIMES, "the writer's caller raises while it fills a block", needs_aborts=True),
     Property("S9", "read-aborted", SOMETIMES, "a reader's caller raises while it reads a block", needs_aborts=True),
     Property("S10", "killed", SOMETIMES, "a process is killed"),
+    Property("S11", "slept", SOMETIMES, "an actor lies down", needs_sleep=True),
+    Property("S12", "woken", SOMETIMES, "an actor that sleeps is woken", needs_sleep=True),
+    Property("S13", "sleep-together", SOMETIMES, "two actors sleep at once", readers_min=2, needs_sleep=True),
 )
 
 BY_NAME: Final = {prop.name: prop for prop in PROPERTIES}
-SAFETY: Final = tuple(prop.name for prop in PROPERTIES if prop.modality == ALWAYS)
-"""Names of the *always* properties, in the order in which a step that breaks several is reported."""
+SAFETY: Final = tuple(prop.name for prop in PROPERTIES if prop.modality == ALWAYS and not prop.needs_sleep)
+"""Names of the ring's *always* properties, in the order in which a step that breaks several is reported."""
+WAKEUPS: Final = tuple(prop.name for prop in PROPERTIES if prop.modality == ALWAYS and prop.needs_sleep)
+"""Names of the *always* properties of actors that sleep, which can be judged only where they do."""
 LIVENESS: Final = tuple(prop.name for prop in PROPERTIES if prop.modality == EVENTUALLY)
 """Names of the *eventually* properties, which are judged on the whole graph of states."""
 ALL: Final = (*SAFETY, *LIVENESS)
+"""Names of all that can be judged of a ring whose actors do not sleep."""
 RACE: Final = "race"
 """The one property that only a memory that detects races can judge."""
 WITNESSES: Final = tuple(prop.name for prop in PROPERTIES if prop.modality == SOMETIMES)
@@ -110,10 +126,11 @@ def select(names: tuple[str, ...]) -> tuple[str, ...]:
     """
     if not names:
         raise VariantError(f"no property to judge; the properties are {', '.join(ALL)}")
+    known = (*ALL, *WAKEUPS)
     for name in names:
-        if name not in ALL:
-            raise VariantError(f"unknown property {name!r}; the properties are {', '.join(ALL)}")
-    return tuple(name for name in ALL if name in names)
+        if name not in known:
+            raise VariantError(f"unknown property {name!r}; the properties are {', '.join(known)}")
+    return tuple(name for name in known if name in names)
 
 
 def unseen_partners(names: tuple[str, ...], seen: frozenset[str], readers: int, blocks: int, aborts: bool) -> tuple[str, ...]:

@@ -13,14 +13,15 @@ only for tables in which a waiting actor stays at its block; a scanning one woul
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
 from ringbuffer.errors import VariantError
 from ringbuffer.protocol.program import FIRST_PC, Branch, Edge, Instruction, Program, resolve
 from ringbuffer.protocol.recovery import with_notes
-from ringbuffer.protocol.table import Access, Flag, Kind, Ordering, Outcome, Row, Table, Then
+from ringbuffer.protocol.table import Access, Flag, Kind, Ordering, Outcome, Role, Row, Table, Then
+from ringbuffer.protocol.variant import Edit
 
 _NEXT: Final = ((Outcome.DONE, Then.NEXT),)
 _UP: Final = Access(Kind.STORE, Ordering.RELAXED, Flag.AWAKE, 1)
@@ -88,36 +89,148 @@ LOOK_AGAIN: Final = "S3"
 """How the ids of the looks begin that stand between S2 and S4: ``S3.W1`` …"""
 GETS_UP: Final = "S5"
 
+UNCOMPARED, WAKES_ONE, SPURIOUS = "uncompared", "wakes-one", "spurious"
+KERNELS: Final = (UNCOMPARED, WAKES_ONE, SPURIOUS)
+"""What else a kernel may do: put to sleep whatever the word is; wake one sleeper at most; wake without any cause."""
+SHARED: Final = "shared"
+"""One word for all readers, instead of one for each."""
+EVERYBODY, READERS, WRITERS, ONE_READER = "all", "readers", "writer", "one"
+SLEEPERS: Final = (EVERYBODY, READERS, WRITERS, ONE_READER)
+"""Who lies down: all, one side, or reader 0. The others look again and again instead, and who keeps no sleeper waiting wakes
+nobody. Where ``one`` reader sleeps, a writer may also find that it has to wake *another*, and then it wakes this one, too."""
 
-@dataclass(frozen=True, slots=True)
+_ORDERINGS: Final = {
+    Kind.LOAD: (Ordering.RELAXED, Ordering.ACQUIRE),
+    Kind.STORE: (Ordering.RELAXED, Ordering.RELEASE),
+    Kind.FENCE: (Ordering.ACQUIRE, Ordering.RELEASE, Ordering.ACQ_REL, Ordering.SEQ_CST),
+}
+
+
+@dataclass(frozen=True, slots=True, repr=False)
 class Waking:
-    """The rows of sleeping and of waking; an edited copy is a question to the explorer."""
+    """The rows of sleeping and of waking; an edited copy is a question to the explorer.
+
+    ``looks_before``: the row before which the table's looks come once more, or empty. ``kernel``: what of :data:`KERNELS`
+    it does. ``shares_word``: whether all readers have one word. ``sleepers``: one of :data:`SLEEPERS`. ``edits``: what led here
+    from the shipped rows; in text form (``without=K1``) they stand on command lines and in tokens, and :meth:`parse` reads
+    them back.
+    """
 
     sleeping: tuple[Row, ...] = SLEEPING
     waking: tuple[Row, ...] = WAKING
-    looks_again: bool = True
+    looks_before: str = "S4"
+    kernel: tuple[str, ...] = ()
+    shares_word: bool = False
+    sleepers: str = EVERYBODY
+    edits: tuple[Edit, ...] = ()
+
+    def __str__(self) -> str:
+        return " ".join(map(str, self.edits)) or "shipped"
+
+    def __repr__(self) -> str:
+        return f"<Waking {self}>"
 
     def without(self, row_id: str) -> Waking:
         """The same without a row; ``"S3"`` stands for looking again."""
         if row_id == LOOK_AGAIN:
-            return replace(self, looks_again=False)
+            return replace(self, looks_before="", edits=self._with("without", row_id))
         self.row(row_id)
-        sleeping, waking = (tuple(row for row in rows if row.id != row_id) for rows in (self.sleeping, self.waking))
-        return replace(self, sleeping=sleeping, waking=waking)
+        return self._changed(lambda rows: tuple(row for row in rows if row.id != row_id), "without", row_id)
 
     def swapped(self, first_id: str, second_id: str) -> Waking:
-        """The same with two rows exchanged."""
+        """The same with two rows exchanged. Raises :class:`VariantError` for one of sleeping and one of waking."""
         other = {first_id: self.row(second_id), second_id: self.row(first_id)}
-        sleeping, waking = (tuple(other.get(row.id, row) for row in rows) for rows in (self.sleeping, self.waking))
-        return replace(self, sleeping=sleeping, waking=waking)
+        self._require_one_side(first_id, second_id)
+        return self._changed(lambda rows: tuple(other.get(row.id, row) for row in rows), "swap", first_id, second_id)
 
-    def with_access(self, row_id: str, access: Access) -> Waking:
-        """The same with another access in a row."""
-        changed = replace(self.row(row_id), access=access)
-        sleeping, waking = (
-            tuple(changed if row.id == row_id else row for row in rows) for rows in (self.sleeping, self.waking)
+    def moved(self, row_id: str, *, before: str) -> Waking:
+        """The same with a row (``"S3"``: the looks) directly before another of the same side."""
+        self._require_one_side(row_id, before)
+        edits = self._with("move", row_id, before)
+        target = self.row(before)
+        if row_id == LOOK_AGAIN:
+            return replace(self, looks_before=before, edits=edits)
+        row = self.row(row_id)
+
+        def change(rows: tuple[Row, ...]) -> tuple[Row, ...]:
+            return tuple(one for old in rows if old is not row for one in ((row, old) if old is target else (old,)))
+
+        return self._changed(change, "move", row_id, before)
+
+    def ordered(self, row_id: str, ordering: str) -> Waking:
+        """The same with another ordering of a load, a store or a fence."""
+        row = self.row(row_id)
+        known = {possible.value: possible for possible in _ORDERINGS.get(row.access.kind, ())}
+        word = ordering.replace("-", "_")
+        if word not in known:
+            can = f"it can be {', '.join(name.replace('_', '-') for name in known)}" if known else "it has no ordering"
+            raise VariantError(f"{row_id} ({row.access.kind.value}) cannot be {ordering!r}; {can}")
+        other = replace(row, access=replace(row.access, ordering=known[word]))
+        edit = ("order", row_id, word.replace("_", "-"))
+        return self._changed(lambda rows: tuple(other if one is row else one for one in rows), *edit)
+
+    def locked(self, *, before: str) -> Waking:
+        """The same with a lock of the process's own taken and let go before a row: an exchange of a byte that no other
+        actor touches, and a store. Their ids are the row's with ``L`` and ``U`` behind."""
+        target = self.row(before)
+        access = Access(Kind.EXCHANGE, Ordering.ACQUIRE, Flag.LOCK, 1), Access(Kind.STORE, Ordering.RELEASE, Flag.LOCK, 0)
+        take, let_go = (
+            Row(f"{before}{letter}", title, one, _NEXT, "A variant has it here.")
+            for letter, title, one in zip("LU", ("take one's own lock", "let one's own lock go"), access, strict=True)
         )
-        return replace(self, sleeping=sleeping, waking=waking)
+
+        def change(rows: tuple[Row, ...]) -> tuple[Row, ...]:
+            return tuple(one for old in rows for one in ((take, let_go, old) if old is target else (old,)))
+
+        return self._changed(change, "lock-before", before)
+
+    def on_kernel(self, kernel: str) -> Waking:
+        """The same on a kernel that does what one of :data:`KERNELS` says."""
+        if kernel not in KERNELS:
+            raise VariantError(f"unknown kernel {kernel!r}; the kernels are {', '.join(KERNELS)}")
+        return replace(self, kernel=(*self.kernel, kernel), edits=self._with("kernel", kernel))
+
+    def with_word(self, word: str) -> Waking:
+        """The same with one word for all readers (``"shared"``)."""
+        if word != SHARED:
+            raise VariantError(f"unknown word {word!r}; it can be {SHARED}")
+        return replace(self, shares_word=True, edits=self._with("word", word))
+
+    def for_sleepers(self, sleepers: str) -> Waking:
+        """The same where only these sleep: ``"readers"``, ``"writer"``, or reader 0 (``"one"``)."""
+        if sleepers not in SLEEPERS:
+            raise VariantError(f"unknown sleepers {sleepers!r}; they can be {', '.join(SLEEPERS)}")
+        return replace(self, sleepers=sleepers, edits=self._with("sleepers", sleepers))
+
+    @property
+    def has_one_word(self) -> bool:
+        """Whether readers have one word in all: they share it, or only one of them sleeps."""
+        return self.shares_word or self.sleepers == ONE_READER
+
+    def of_role(self, role: Role) -> Waking:
+        """What of these rows those of that side run who sleep or wake at all."""
+        if self.sleepers == EVERYBODY:
+            return self
+        if (self.sleepers == WRITERS) == (role is Role.WRITER):
+            return replace(self, waking=())
+        return replace(self, sleeping=(), looks_before="")
+
+    @classmethod
+    def parse(cls, *edits: str) -> Waking:
+        """What these edits, in text form and in this order, make of the shipped rows."""
+        result = cls()
+        for text in edits:
+            operation, _, argument = text.partition("=")
+            arguments = argument.split(",") if argument else []
+            if operation not in _PARSERS:
+                raise VariantError(
+                    f"the rows of sleeping and waking cannot be edited by {text!r}: only by {', '.join(_PARSERS)}"
+                )
+            count, apply = _PARSERS[operation]
+            if len(arguments) != count:
+                raise VariantError(f"edit {text!r} takes {count} argument{'s' if count > 1 else ''}, separated by commas")
+            result = apply(result, *arguments)
+        return result
 
     def row(self, row_id: str) -> Row:
         """The row with that id. Raises :class:`VariantError` if there is none."""
@@ -128,6 +241,36 @@ class Waking:
         raise VariantError(
             f"no row {row_id!r} here; the rows of sleeping and waking are {known}, and {LOOK_AGAIN} (look again)"
         )
+
+    def _require_one_side(self, first_id: str, second_id: str) -> None:
+        if first_id == second_id or (first_id[0] == "S") != (second_id[0] == "S"):
+            raise VariantError(f"{first_id} and {second_id} are not two rows of one side: of sleeping (S…), or of waking (K…)")
+
+    def _changed(self, change: Callable[[tuple[Row, ...]], tuple[Row, ...]], operation: str, *arguments: str) -> Waking:
+        edits = self._with(operation, *arguments)
+        return replace(self, sleeping=change(self.sleeping), waking=change(self.waking), edits=edits)
+
+    def _with(self, operation: str, *arguments: str) -> tuple[Edit, ...]:
+        return (*self.edits, Edit(operation, arguments))
+
+
+_PARSERS: Final[dict[str, tuple[int, Callable[..., Waking]]]] = {
+    "without": (1, Waking.without),
+    "swap": (2, Waking.swapped),
+    "move": (2, lambda waking, row_id, before: waking.moved(row_id, before=before)),
+    "order": (2, Waking.ordered),
+    "lock-before": (1, lambda waking, row_id: waking.locked(before=row_id)),
+    "kernel": (1, Waking.on_kernel),
+    "word": (1, Waking.with_word),
+    "sleepers": (1, Waking.for_sleepers),
+}
+_IDS: Final = (*(row.id for row in (*SLEEPING, *WAKING)), LOOK_AGAIN)
+
+
+def concerns_waking(edit: str) -> bool:
+    """Whether an edit in text form is one of these rows, and not of the two tables."""
+    operation, _, argument = edit.partition("=")
+    return operation in ("kernel", "word", "sleepers") or argument.partition(",")[0] in _IDS
 
 
 def executed(table: Table, waking: Waking | None = None) -> Program:
@@ -148,7 +291,7 @@ def with_waking(program: Program, waking: Waking | None = None) -> Program:
     """
     if not can_sleep(program):
         raise VariantError(f"this {program.role.value} goes on to other blocks while it waits, and cannot sleep on one")
-    return Program(program.role, tuple(_Composer(program, waking or Waking()).instructions()))
+    return Program(program.role, tuple(_Composer(program, (waking or Waking()).of_role(program.role)).instructions()))
 
 
 class _Composer:
@@ -156,18 +299,18 @@ class _Composer:
 
     def __init__(self, program: Program, rows: Waking) -> None:
         self._program, self._rows = program, rows
-        looks = [one for one in program.instructions if one.row.is_look] if rows.looks_again else []
-        self._looks = looks
+        self._looks = [one for one in program.instructions if one.row.is_look] if rows.looks_before else []
         lying_down = [row for row in rows.sleeping if row.id != GETS_UP]
-        place = next((at for at, row in enumerate(lying_down) if row.access.kind is Kind.SLEEP), len(lying_down))
+        place = next((at for at, row in enumerate(lying_down) if row.id == rows.looks_before), len(lying_down))
         self._down, self._sleep = lying_down[:place], lying_down[place:]
         self._up = [row for row in rows.sleeping if row.id == GETS_UP]
         self._wakes_at = len(program)
         self._lies_down_at = self._wakes_at + len(rows.waking)
         self._looks_at = self._lies_down_at + len(self._down)
-        self._sleeps_at = self._looks_at + len(looks)
+        self._sleeps_at = self._looks_at + len(self._looks)
         self._is_up_at = self._sleeps_at + len(self._sleep)
         self._has_found_at = self._is_up_at + len(self._up)
+        self._end = self._has_found_at + len(self._up)
 
     def instructions(self) -> Iterator[Instruction]:
         for one in self._program.instructions:
@@ -175,19 +318,22 @@ class _Composer:
             yield replace(one, branches=branches)
         home = Branch(FIRST_PC, 0, Edge.RETURNED)
         yield from _chain(self._rows.waking, self._wakes_at, home)
-        yield from _chain(self._down, self._lies_down_at, Branch(self._looks_at, 0, Edge.FORWARD))
+        yield from _chain(self._down, self._lies_down_at, self._to(self._looks_at))
         yield from self._look_again()
-        yield from _chain(self._sleep, self._sleeps_at, self._get_up(self._is_up_at, home))
+        yield from _chain(self._sleep, self._sleeps_at, self._to(self._is_up_at))
         yield from _chain(self._up, self._is_up_at, home)
         yield from _chain(self._up, self._has_found_at, self._found())
 
-    def _get_up(self, pc: int, then: Branch) -> Branch:
-        return Branch(pc, 0, Edge.FORWARD) if self._up else then
+    def _to(self, pc: int) -> Branch:
+        """On to the rows that begin there, or home where none are left."""
+        return Branch(pc, 0, Edge.FORWARD) if pc < self._end else Branch(FIRST_PC, 0, Edge.RETURNED)
 
     def _of_table(self, branch: Branch) -> Branch:
         if branch.edge is Edge.FINISHED and self._rows.waking:
             return replace(branch, pc=self._wakes_at)
-        return replace(branch, pc=self._lies_down_at) if branch.edge is Edge.WAITED else branch
+        if branch.edge is Edge.WAITED and self._lies_down_at < self._end:
+            return replace(branch, pc=self._lies_down_at)
+        return branch
 
     def _found(self) -> Branch:
         """Where the looks lead that find the block."""
@@ -204,10 +350,10 @@ class _Composer:
 
     def _after_look(self, branch: Branch, places: dict[int, int]) -> Branch:
         if branch.edge is Edge.WAITED:
-            return Branch(self._sleeps_at, 0, Edge.FORWARD)
+            return self._to(self._sleeps_at)
         if branch.pc in places:
             return replace(branch, pc=places[branch.pc])
-        return self._get_up(self._has_found_at, self._found())
+        return Branch(self._has_found_at, 0, Edge.FORWARD) if self._up else self._found()
 
 
 def _chain(rows: tuple[Row, ...] | list[Row], start: int, end: Branch) -> Iterator[Instruction]:

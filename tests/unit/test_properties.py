@@ -17,13 +17,14 @@ from ringbuffer.protocol.properties import (
     RACE,
     SAFETY,
     SOMETIMES,
+    WAKEUPS,
     WITNESSES,
     Property,
     select,
     unseen_partners,
 )
 
-PARTNERS = tuple(name for name in WITNESSES if name != "killed")
+PARTNERS = tuple(name for name in WITNESSES if name != "killed" and not BY_NAME[name].needs_sleep)
 
 
 def test_ids_and_names_are_unique() -> None:
@@ -38,7 +39,9 @@ def test_the_names_are_those_that_command_lines_and_tokens_use() -> None:
     assert ALL == SAFETY + LIVENESS
     assert RACE == "race"
     assert [BY_NAME[name].id for name in ALL] == ["P1", "P2", "P3", "P4", "P5", "P6", "P9", "P7", "P8"]
-    assert [BY_NAME[name].id for name in WITNESSES] == [f"S{number}" for number in range(1, 11)]
+    assert [BY_NAME[name].id for name in WITNESSES] == [f"S{number}" for number in range(1, 14)]
+    assert WAKEUPS == ("lost-wakeup", "all-asleep")
+    assert [BY_NAME[name].id for name in WAKEUPS] == ["P10", "P11"]
 
 
 @pytest.mark.parametrize("prop", PROPERTIES, ids=lambda prop: prop.name)
@@ -51,7 +54,7 @@ def test_a_property_has_a_clause_id_of_its_kind_a_plain_name_and_a_statement(pro
     assert prop.blocks_min >= 1
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", [*ALL, *WAKEUPS])
 def test_what_must_hold_has_partners_that_must_be_seen(name: str) -> None:
     assert BY_NAME[name].partners
     assert set(BY_NAME[name].partners) <= set(WITNESSES)
@@ -61,13 +64,14 @@ def test_what_must_hold_has_partners_that_must_be_seen(name: str) -> None:
 def test_what_must_be_seen_has_no_partners_and_is_somebodys_partner(name: str) -> None:
     """But for being killed, which is a fault, and which nothing needs in order to be tried."""
     assert BY_NAME[name].partners == ()
-    assert any(name in BY_NAME[prop].partners for prop in ALL) == (name != "killed")
+    assert any(name in BY_NAME[prop].partners for prop in (*ALL, *WAKEUPS)) == (name != "killed")
 
 
 def test_selected_properties_come_in_the_order_of_the_list_and_once() -> None:
     assert select(("starved", "torn", "lost", "torn")) == ("torn", "lost", "starved")
     assert select(ALL) == ALL
     assert select(ALL[::-1]) == ALL
+    assert select(("lost-wakeup", "lost")) == ("lost", "lost-wakeup")
 
 
 @pytest.mark.parametrize("name", ["speed", "", "TORN", "P1", *WITNESSES])
@@ -84,6 +88,8 @@ def test_what_cannot_be_broken_cannot_be_selected(name: str) -> None:
         (ALL, 2, 1, True, ("received", "recycled", "writer-waits", "reader-waits", "shared-block", *PARTNERS[-2:])),
         (ALL, 1, 2, False, ("received", "recycled", "writer-waits", "reader-waits", "backlog", "side-by-side")),
         (("torn",), 3, 3, True, ("recycled",)),
+        (WAKEUPS, 2, 1, False, ("slept", "woken", "sleep-together")),
+        (WAKEUPS, 1, 2, True, ("slept", "woken")),
         (("race",), 1, 1, True, ("received", "recycled")),
         (("exclusion",), 1, 1, True, ()),
         (("exclusion", "reordered"), 2, 2, True, ("backlog", "side-by-side", "shared-block")),
