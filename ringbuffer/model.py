@@ -62,9 +62,9 @@ class Model:
         self.lasting, self.marking, self.settling = lasting, marking, settling
         self._weak_payload = setup.memory == RELAXED_PAYLOAD
         self.shape = setup.shape
-        writer, reader = setup.variant.programs
-        self.programs: tuple[Program, ...] = tuple(writer if rank == NOBODY else reader for rank in self.shape.ranks)
-        self._places = tuple(places_of(self.shape, actor, program) for actor, program in enumerate(self.programs))
+        self.programs: tuple[Program, ...] = tuple(map(setup.program_of, self.shape.ranks))
+        one_word = setup.waking is not None and setup.waking.has_one_word
+        self._places = tuple(places_of(self.shape, *one, one_word=one_word) for one in enumerate(self.programs))
         self.memory: Memory = (
             memory
             if memory is not None
@@ -203,7 +203,7 @@ class Model:
             return Transition(choice, self._on(_with(state, actor, moved, memory)), (), (), NOTHING, value)
         if not is_load:
             return self._go_on(memory, state, actor, me, Outcome.DONE, choice, value)
-        seen = ("recycled",) if enough and actor < self.setup.writers else ()
+        seen = ("recycled",) if enough and actor < self.setup.writers and place.is_of_block else ()
         return self._go_on(memory, state, actor, me, Outcome.ONE if enough else Outcome.ZERO, choice, value, (), seen)
 
     def _results(self, state: State, actor: int, place: Place, location: int) -> Iterable[tuple[int, Any]]:

@@ -14,9 +14,10 @@ from ringbuffer.errors import GeometryError, TokenError, VariantError
 from ringbuffer.memory.base import NOBODY, Memory
 from ringbuffer.model import Model
 from ringbuffer.protocol import Access, Flag, Kind
-from ringbuffer.protocol.properties import ALL
+from ringbuffer.protocol.properties import ALL, WAKEUPS
 from ringbuffer.state import (
     ABORT,
+    ASLEEP,
     DEAD,
     FLUSH,
     KILL,
@@ -40,6 +41,7 @@ from ringbuffer.trace.record import KILL as KILLED
 from ringbuffer.trace.record import Block, Run, Step
 from ringbuffer.trace.text import message_name
 from ringbuffer.trace.token import Token
+from ringbuffer.waking_model import WakingModel, model_of
 
 __all__ = [
     "ABORT",
@@ -73,7 +75,7 @@ class Simulation:
 
     def __init__(self, setup: Setup, *, memory: Memory | None = None) -> None:
         self.setup = setup
-        self.model = Model(setup, lasting=True, marking=True, memory=memory)
+        self.model = model_of(setup, lasting=True, marking=True, memory=memory)
         self.state = self.model.initial()
         self.steps: list[Step] = []
         self._digits: list[tuple[int, int]] = []
@@ -113,14 +115,14 @@ class Simulation:
 
     def token(self) -> str:
         """A short text that names this run: the setup and the choices. Shells and URLs pass it unchanged."""
-        return str(Token.of_run(self.setup.variant, _setup_fields(self.setup), self._digits))
+        return str(Token.of_run(self.setup.variant, _setup_fields(self.setup), self._digits, self.setup.waking))
 
     def run_record(self, *, broken: tuple[str, ...] = (), cycle_start: int | None = None, starved: str | None = None) -> Run:
         """The run so far, to be shown without the model. ``broken``: what it breaks besides what its steps do (liveness)."""
         model, setup = self.model, self.setup
         found = {name for step in self.steps for name in step.broken}.union(broken)
         return Run(
-            variant=str(setup.variant),
+            variant=setup.edits,
             readers=setup.readers,
             blocks=setup.blocks,
             memory=setup.memory,
@@ -128,7 +130,7 @@ class Simulation:
             initial=self.ring(model.initial()),
             steps=tuple(self.steps),
             token=self.token(),
-            broken=tuple(name for name in ALL if name in found),
+            broken=tuple(name for name in (*ALL, *WAKEUPS) if name in found),
             cycle_start=cycle_start,
             starved=starved,
         )
@@ -210,6 +212,8 @@ class Simulation:
         if location is None:
             return replace(step, access=str(access) if access.kind is Kind.FENCE else "no flag to visit")
         place, index = location
+        if access.kind in (Kind.SLEEP, Kind.WAKE):
+            return self._record_kernel(replace(step, location=place, value=value), transition, index)
         shown = message_name(value) if row.is_payload else str(value)
         arrow = "→" if access.kind in (Kind.LOAD, Kind.READ) else "←"
         step = replace(step, location=place, value=value, access=f"{place} {arrow} {shown}")
@@ -219,6 +223,16 @@ class Simulation:
             step = replace(step, access=f"{place} {value} ⇄ {access.value}")
         newest = self.model.memory.newest(self.state.memory, index)
         return replace(step, reads_from=stored_at(transition.value), stale=newest != transition.value)
+
+    def _record_kernel(self, step: Step, transition: Transition, index: int) -> Step:
+        """A step of the kernel's: it compares a word, or looks who sleeps on it."""
+        if step.kind == Kind.WAKE.value:
+            return replace(step, access=f"wake {step.location}")
+        if self.state.actors[transition.choice[0]].word == ASLEEP:
+            return replace(step, access=f"up from {step.location}")
+        newest = self.model.memory.newest(self.state.memory, index)
+        source, stale = stored_at(transition.value), newest != transition.value
+        return replace(step, access=f"{step.location} = {step.value}?", reads_from=source, stale=stale)
 
     def _location(self, me: Actor, actor: int, access: Access, detail: int) -> tuple[str, int] | None:
         """The name and the number of the location that a step touches; ``None`` if it touches none."""
@@ -231,8 +245,16 @@ class Simulation:
         location = touched[detail if access.is_several else 0]
         if access.flag is Flag.LOCK:
             return "lock", location
+        if access.flag in (Flag.AWAKE, Flag.OTHERS_AWAKE):
+            return self._word(location - shape.awake(0)), location
         flag = location % shape.entry_size
         return ("written" if flag == 0 else f"read[{flag - 1}]"), location
+
+    def _word(self, number: int) -> str:
+        """The name of the word, or of the queue, that is an actor's."""
+        rank = self.model.rank_of(number % self.model.shape.actors)
+        shared = self.setup.waking is not None and self.setup.waking.shares_word
+        return "awake[w]" if rank == NOBODY else "awake[*]" if shared else f"awake[{rank}]"
 
     def _note(self, transition: Transition, payload: bool) -> str:
         """What the step means, in a few words."""
@@ -244,6 +266,10 @@ class Simulation:
             return race + "the caller raises: " + ("nothing is published" if rank == NOBODY else "it stays unread")
         if payload and before.word + 1 == self.setup.words and rank != NOBODY:
             return race + self._received(rank, before, unmarked(transition.value))
+        if isinstance(self.model, WakingModel):
+            kernel = self.model.in_words(self.state, transition)
+            if kernel:
+                return kernel
         if "writer-waits" in transition.seen or "reader-waits" in transition.seen:
             return "waits" if before.block == after.block else f"busy: goes on to block {after.block}"
         return race.removesuffix("; ")
@@ -288,6 +314,7 @@ def setup_of(token: Token) -> Setup:
             memory=token.field("on").replace("_", "-"),
             twins=number("t"),
             killed={"n": "", "r": "reader", "w": "writer"}[token.field("k")],
+            waking=token.waking,
         )
     except (GeometryError, VariantError) as error:
         raise TokenError(f"the token names a run that cannot be: {error}") from error

@@ -11,8 +11,9 @@ from typing import Any, Final, NamedTuple, TypeAlias
 from ringbuffer.errors import GeometryError, VariantError
 from ringbuffer.memory.base import NOBODY, Shape
 from ringbuffer.memory.simulated import check_memory
-from ringbuffer.protocol import PROTOCOL, Variant
+from ringbuffer.protocol import PROTOCOL, Program, Variant, Waking, with_waking
 from ringbuffer.protocol import oracle as judge
+from ringbuffer.protocol.waking import ONE_READER
 
 WRITERS_MAX: Final = 4
 TWINS_MAX: Final = 1
@@ -32,6 +33,8 @@ FLUSH, KILL = -1, -2
 """Details of steps that are nobody's row: an actor's oldest buffered store reaches memory; an actor is killed."""
 DEAD: Final = -1
 """The program counter of an actor that was killed."""
+ASLEEP: Final = 1
+"""The ``word`` of an actor that stands at the row by which it sleeps, and sleeps."""
 
 KILLED = ("", "reader", "writer")
 """Whom a run may kill, at any row, once."""
@@ -41,7 +44,8 @@ class Actor(NamedTuple):
     """Where one actor stands.
 
     ``todo``: for a row about several read flags, the set of ranks still to be visited, as bits; ``zeros``: how many of the
-    visited flags were 0. ``word``: for a payload row, how many words are done; ``message``: the one being filled or read.
+    visited flags were 0. ``word``: for a payload row, how many words are done (at the row of sleeping: :data:`ASLEEP`);
+    ``message``: the one being filled or read.
     """
 
     pc: int
@@ -92,7 +96,8 @@ class Setup:
 
     ``messages``: how many each run writes in all, or ``None`` for no bound. ``aborts``: whether callers may raise.
     ``writers``: more than one is a fault. ``twins``: how many more processes have rank 0. ``killed``: whether one
-    ``"reader"`` or one ``"writer"`` may be killed, before any of its steps.
+    ``"reader"`` or one ``"writer"`` may be killed, before any of its steps. ``waking``: by which rows actors that wait lie
+    down and are woken; ``None`` where they look again and again.
     """
 
     variant: Variant = PROTOCOL
@@ -105,6 +110,7 @@ class Setup:
     memory: str = "sc"
     twins: int = 0
     killed: str = ""
+    waking: Waking | None = None
 
     def __post_init__(self) -> None:
         if not 1 <= self.writers <= WRITERS_MAX:
@@ -117,13 +123,33 @@ class Setup:
             raise VariantError(f"killed is {self.killed!r}, and it is one of {', '.join(map(repr, KILLED))}")
         check_memory(self.memory)
         assert self.shape.actors, "the ring can be, or this has raised"
-        assert self.variant.programs, "both tables have rows, or this has raised"
+        assert self.programs, "both tables have rows, and can sleep if they are to, or this has raised"
+
+    @property
+    def programs(self) -> tuple[Program, Program]:
+        """What the writer and a reader run. Raises :class:`VariantError` for a table without rows, or one that cannot sleep."""
+        writer, reader = self.variant.programs
+        if self.waking is None:
+            return writer, reader
+        return with_waking(writer, self.waking), with_waking(reader, self.waking)
+
+    def program_of(self, rank: int) -> Program:
+        """What an actor of that rank runs, :data:`~ringbuffer.memory.base.NOBODY` for a writer."""
+        if rank > 0 and self.waking is not None and self.waking.sleepers == ONE_READER:
+            return self.variant.programs[1]
+        return self.programs[rank != NOBODY]
+
+    @property
+    def edits(self) -> str:
+        """The edits of the tables, and of the rows by which actors sleep; ``"shipped"`` if there are none."""
+        found = (*self.variant.edits, *(self.waking.edits if self.waking is not None else ()))
+        return " ".join(map(str, found)) or "shipped"
 
     @property
     def shape(self) -> Shape:
         """The ring's locations. Raises :class:`GeometryError` for a ring that cannot be."""
         ranks = (NOBODY,) * self.writers + tuple(range(self.readers)) + (0,) * self.twins
-        return Shape(self.readers, self.blocks, self.words, ranks)
+        return Shape(self.readers, self.blocks, self.words, ranks, sleeps=self.waking is not None)
 
 
 def unmarked(value: int) -> int:

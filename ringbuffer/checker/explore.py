@@ -18,11 +18,13 @@ from ringbuffer.checker.progress import LIVE_MEMORIES, Graph, Lasso, cycle_at_en
 from ringbuffer.checker.realize import Wanted, realize
 from ringbuffer.checker.reduce import PAYLOAD, REDUCTIONS, SETTLED, WORDS, Reducer, applicable, select_reductions
 from ringbuffer.errors import GeometryError, VariantError
-from ringbuffer.protocol import PROTOCOL, Variant
-from ringbuffer.protocol.properties import ALL, LIVENESS, RACE, SAFETY, select, unseen_partners
-from ringbuffer.simulator import DEAD, Choice, Model, Setup, Simulation, State, Transition, follow
+from ringbuffer.protocol import PROTOCOL, Variant, Waking
+from ringbuffer.protocol.properties import ALL, LIVENESS, RACE, SAFETY, WAKEUPS, select, unseen_partners
+from ringbuffer.protocol.waking import ONE_READER, WRITERS
+from ringbuffer.simulator import DEAD, Choice, Setup, Simulation, State, Transition, follow
 from ringbuffer.trace.record import Step
 from ringbuffer.trace.text import render
+from ringbuffer.waking_model import model_of
 
 HOLDS, REFUTED, UNKNOWN = "holds", "refuted", "unknown"
 
@@ -77,7 +79,7 @@ class Result:
 
     def __str__(self) -> str:
         bound = f"{self.setup.readers} readers × {self.setup.blocks} blocks"
-        head = f"{self.setup.variant}: {bound}: {self.status}"
+        head = f"{self.setup.edits}: {bound}: {self.status}"
         if self.status != REFUTED:
             unseen = f"; never seen, so not tried: {', '.join(self.vacuous)}" if self.vacuous else ""
             return f"{head} ({self.states} states, {self.seconds:.2f} s){unseen}"
@@ -91,7 +93,8 @@ class Result:
         """The answer as plain JSON values."""
         return {
             "variant": str(self.setup.variant),
-            **{key: value for key, value in asdict(self.setup).items() if key != "variant"},
+            **{key: value for key, value in asdict(self.setup).items() if key not in ("variant", "waking")},
+            "waking": None if self.setup.waking is None else str(self.setup.waking),
             "properties": list(self.properties),
             "status": self.status,
             "property": self.property,
@@ -123,6 +126,7 @@ def explore(
     writers: int = 1,
     twins: int = 0,
     killed: str = "",
+    waking: Waking | None = None,
     rank: int | None = None,
     words: int | None = None,
     aborts: bool = True,
@@ -136,7 +140,9 @@ def explore(
     ``"tso"``, ``"ra"`` or ``"ra-relaxed"``. ``properties``: by default all that this memory can judge (liveness under ``"sc"``
     and ``"tso"``, races under ``"ra"``, where they are always judged, because nothing behind a race means anything).
     ``writers``: more than one is a fault that the protocol does not allow for, and so are ``twins``, more processes of rank 0.
-    ``killed``: ``"reader"`` or ``"writer"``, of which one may be killed at any row. ``rank``: judge only what that reader gets
+    ``killed``: ``"reader"`` or ``"writer"``, of which one may be killed at any row. ``waking``: the rows by which actors that
+    wait lie down and are woken, instead of looking again and again; then safety is judged, and that nobody sleeps too long,
+    and no liveness. ``rank``: judge only what that reader gets
     and whether it gets on, not what others break. ``words``: of a payload; by default two, or
     one where merging them keeps the answer. ``aborts``: whether callers may raise while they fill or read. ``reductions``:
     which to make use of, where they keep the answer. ``max_states``: give up beyond it, with the status ``unknown``.
@@ -146,8 +152,8 @@ def explore(
     if max_states < 1:
         raise GeometryError(f"max_states is {max_states}, and at least the initial state is visited")
     count = WORDS if words is None else words
-    setup = Setup(variant, readers, blocks, count, writers, messages, aborts, memory, twins, killed)
-    judged = judged_properties(properties, memory)
+    setup = Setup(variant, readers, blocks, count, writers, messages, aborts, memory, twins, killed, waking)
+    judged = judged_properties(properties, memory, sleeping=waking is not None)
     if rank is not None and not 0 <= rank < readers:
         raise GeometryError(f"rank is {rank}, and with {readers} readers it lies between 0 and {readers - 1}")
     used = applicable(select_reductions(reductions), setup, judged, words, rank)
@@ -156,13 +162,14 @@ def explore(
     return _Search(setup, judged, used, rank, max_states, on_advance).run()
 
 
-def judged_properties(names: Sequence[str] | None, memory: str) -> tuple[str, ...]:
+def judged_properties(names: Sequence[str] | None, memory: str, *, sleeping: bool = False) -> tuple[str, ...]:
     """Of the properties that are asked about (``None``: of all), those that an exploration on that memory judges.
 
-    Liveness is judged under ``sc`` and ``tso``, races under ``ra`` (always). Raises :class:`VariantError` if none is left.
+    Liveness is judged under ``sc`` and ``tso`` where nobody sleeps, races under ``ra`` (always). Raises :class:`VariantError`
+    if none is left.
     """
-    chosen = select(ALL if names is None else tuple(names))
-    possible = ALL if memory in LIVE_MEMORIES else SAFETY
+    chosen = select((*ALL, *WAKEUPS) if names is None else tuple(names))
+    possible = (*SAFETY, *WAKEUPS) if sleeping else ALL if memory in LIVE_MEMORIES else SAFETY
     judged = tuple(name for name in chosen if name in possible and (name != RACE or memory == "ra"))
     if not judged:
         raise VariantError(f"{', '.join(chosen)} cannot be judged under the memory {memory!r}")
@@ -184,7 +191,7 @@ class _Search:
         self.setup, self.properties, self.rank = setup, properties, rank
         self.max_states, self.on_advance = max_states, on_advance
         self.safety = frozenset(properties).difference(LIVENESS)
-        self.model = Model(setup, settling=SETTLED in reductions)
+        self.model = model_of(setup, settling=SETTLED in reductions)
         self.reducer = Reducer(self.model, reductions)
         self.started = time.perf_counter()
         initial = self.model.initial()
@@ -298,6 +305,8 @@ class _Search:
     ) -> Result:
         setup, seen = self.setup, frozenset(self.seen)
         unseen = unseen_partners(self.properties, seen, setup.readers, setup.blocks, setup.aborts)
+        if setup.waking is not None and setup.waking.sleepers in (WRITERS, ONE_READER):
+            unseen = tuple(name for name in unseen if name != "sleep-together")
         return Result(
             setup=setup,
             properties=self.properties,

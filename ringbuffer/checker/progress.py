@@ -132,8 +132,8 @@ class Cycle:
 
 def cycle_at_end(run: Simulation) -> Cycle | None:
     """Whether a run ends where it was before, and what repeating that would break. ``None`` if it ends anywhere else, and for
-    a memory under which liveness is not judged."""
-    if run.setup.memory not in LIVE_MEMORIES:
+    a memory, or for actors that sleep, where liveness is not judged."""
+    if run.setup.memory not in LIVE_MEMORIES or run.setup.waking is not None:
         return None
     model = Model(run.setup, memory=run.model.memory)
     states = [model.initial()]

@@ -7,7 +7,8 @@ on the tables as they are.
   writer's maps runs to runs; states that differ only in where the writer stands are one.
 * ``symmetry``: readers have no names. All of them run the same table on flags of their own, and the writer treats the read
   flags alike, in any order, so exchanging two readers maps runs to runs (Ip and Dill 1996). Not for a table that tells readers
-  apart (a neighbour's flag, all flags but the last), and not for liveness, where it matters who it is that waits.
+  apart (a neighbour's flag, all flags but the last, one word for all who sleep), and not for liveness, where it matters who
+  it is that waits.
 * ``payload``: a payload has one word. Splitting it shows what a reader gets that reads while another writes. Where
   ``exclusion`` is judged (``sc``, ``tso``), or races (``ra``), a run in which that could happen is refuted at its first such
   step; up to there nobody else touches the payload while an actor is at it, so its words are read or written as if at once.
@@ -39,7 +40,7 @@ from ringbuffer.errors import VariantError
 from ringbuffer.memory.base import NOBODY, Arrangement, arrangement
 from ringbuffer.memory.simulated import RELAXED_PAYLOAD
 from ringbuffer.model import Model
-from ringbuffer.protocol import Flag, Ordering, Variant
+from ringbuffer.protocol import Flag, Ordering
 from ringbuffer.protocol.properties import LIVENESS
 from ringbuffer.state import DEAD, Choice, Setup, State, Transition
 
@@ -72,7 +73,7 @@ def applicable(
     guarded = both and guards <= set(properties) and setup.memory != RELAXED_PAYLOAD and rank is None
     sound = {
         ROTATION: True,
-        SYMMETRY: not alive and rank is None and not _tells_readers_apart(setup.variant),
+        SYMMETRY: not alive and rank is None and not _tells_readers_apart(setup),
         PAYLOAD: guarded and words is None,
         SETTLED: setup.words == 1 or (guarded and words is None and PAYLOAD in names) or {"torn", "stale"} <= set(properties),
         LOCAL: not alive and not setup.killed,
@@ -80,8 +81,10 @@ def applicable(
     return tuple(name for name in names if sound[name])
 
 
-def _tells_readers_apart(variant: Variant) -> bool:
-    return any(row.access.flag in _UNLIKE for table in (variant.writer, variant.reader) for row in table.rows)
+def _tells_readers_apart(setup: Setup) -> bool:
+    if setup.waking is not None and setup.waking.has_one_word:
+        return True  # the word stays at one place when readers change theirs
+    return any(one.row.access.flag in _UNLIKE for program in setup.programs for one in program.instructions)
 
 
 class Reducer:
@@ -121,11 +124,16 @@ class Reducer:
         """The same choice in the run that is followed, where actor ``i`` of ``state`` is ``actors[i]``."""
         actor, detail, alternative = choice
         me = state.actors[actor]
-        if me.pc != DEAD and detail >= 0:
-            access = self.model.programs[actor][me.pc].row.access
-            if access.is_several and self.model.locations_of(actor, me.pc, me.block):
-                detail = self.model.rank_of(actors[self.model.setup.writers + detail])
+        stands = me.pc != DEAD and detail >= 0
+        if stands and self._visits_readers(actor, me.pc) and self.model.locations_of(actor, me.pc, me.block):
+            detail = self.model.rank_of(actors[self.model.setup.writers + detail])
         return actors[actor], detail, alternative
+
+    def _visits_readers(self, actor: int, pc: int) -> bool:
+        """Whether a row is about several readers' flags or words, whose numbers are their ranks. (A reader's others are
+        writers.)"""
+        access = self.model.programs[actor][pc].row.access
+        return access.is_several and (access.flag is not Flag.OTHERS_AWAKE or self.model.rank_of(actor) == NOBODY)
 
     def _may_change_places(self, actor: int) -> bool:
         rank = self.model.rank_of(actor)
@@ -141,7 +149,7 @@ class Reducer:
         for old in other.actors:
             me = state.actors[old]
             todo = me.todo
-            if todo and not same_ranks and me.pc != DEAD:
+            if todo and not same_ranks and me.pc != DEAD and self._visits_readers(old, me.pc):
                 todo = sum(1 << new for new, rank in enumerate(ranks) if todo >> rank & 1)
             actors.append(me._replace(block=(me.block - shift) % setup.blocks, todo=todo))
         owed = state.owed if same_ranks else tuple([state.owed[rank] for rank in ranks])

@@ -19,7 +19,8 @@ from typing import Any, Final
 
 from ringbuffer.checker.progress import cycle_at_end
 from ringbuffer.errors import RingBufferError, TokenError, TraceFileError
-from ringbuffer.protocol import Variant
+from ringbuffer.protocol import Variant, Waking
+from ringbuffer.protocol.waking import concerns_waking
 from ringbuffer.simulator import Setup, Simulation, State, Transition
 from ringbuffer.trace.itf import DEAD, FACTS, Place, Recording, facts, from_itf, verdict
 from ringbuffer.trace.record import Block, Run, Step
@@ -91,13 +92,14 @@ def recording(simulation: Simulation) -> Recording:
     states = [simulation.model.initial(), *(transition.state for transition in _transitions(simulation))]
     places = tuple(_places(simulation, state) for state in states)
     setup = {name: getattr(simulation.setup, name) for name in _plain_fields()}
+    setup |= {"sleeping": True} if simulation.setup.waking is not None else {}
     claims = tuple({"index": step.number, "note": step.note, **facts(step)} for step in run.steps)
     said = verdict(run) if run.cycle_start is None else {**verdict(run), "loop": run.cycle_start - 1}
     return Recording(run, places, {"variant": run.variant, **setup}, claims, said)
 
 
 def _plain_fields() -> Iterator[str]:
-    return (field.name for field in fields(Setup) if field.name != "variant")
+    return (field.name for field in fields(Setup) if field.name not in ("variant", "waking"))
 
 
 def _places(simulation: Simulation, state: State) -> tuple[Place, ...]:
@@ -136,8 +138,12 @@ def _setup(recording: Recording) -> Setup:
         fits = (type(default), type(None), int) if name == "messages" else (type(default),)
         if type(given[name]) not in fits:
             raise TraceFileError(f"the file says {name} is {given[name]!r}, which is no setup")
+    edits = [edit for edit in run.variant.split() if edit != "shipped"]
+    sleeping = recording.setup.get("sleeping", False) is True
     try:
-        return Setup(Variant.parse(*(edit for edit in run.variant.split() if edit != "shipped")), **given)
+        waking = Waking.parse(*filter(concerns_waking, edits)) if sleeping else None
+        variant = Variant.parse(*(edit for edit in edits if not (sleeping and concerns_waking(edit))))
+        return Setup(variant, waking=waking, **given)
     except RingBufferError as error:
         raise TraceFileError(f"the file is about a ring that cannot be: {error}") from error
 

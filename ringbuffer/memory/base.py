@@ -28,15 +28,17 @@ NOBODY = -1
 @dataclass(frozen=True, slots=True)
 class Shape:
     """The locations of a simulated ring: all flags, block by block; all payload words, block by block; a lock for each actor.
+    Where actors sleep, further a word for each that says whether it is awake, and for each word the kernel's queue.
 
     ``words``: how many words a payload has. With one, nothing could be torn; two are enough to see it. ``ranks``: the reader's
-    rank of each actor, :data:`NOBODY` for a writer; by default one writer and then the readers.
+    rank of each actor, :data:`NOBODY` for a writer; by default one writer and then the readers. ``sleeps``: whether actors do.
     """
 
     readers: int
     blocks: int
     words: int = 2
     ranks: tuple[int, ...] = ()
+    sleeps: bool = False
 
     def __post_init__(self) -> None:
         for name, value, most in (
@@ -72,7 +74,7 @@ class Shape:
     @property
     def size(self) -> int:
         """How many locations there are."""
-        return self.word_end + self.actors
+        return self.word_end + self.actors * (3 if self.sleeps else 1)
 
     def flag(self, block: int, flag: int) -> int:
         """The location of flag number ``flag`` of ``block``: 0 is the written flag, ``1 + r`` reader ``r``'s."""
@@ -85,6 +87,20 @@ class Shape:
     def lock(self, actor: int) -> int:
         """The location of an actor's own lock."""
         return self.word_end + actor
+
+    def awake(self, actor: int) -> int:
+        """The location of the word that says whether an actor is awake."""
+        return self.word_end + self.actors + actor
+
+    def queue(self, actor: int) -> int:
+        """The location that stands for the kernel's queue of those who sleep on an actor's word, and for its lock."""
+        return self.word_end + 2 * self.actors + actor
+
+    def initial_value(self, location: int, read_flag: int) -> int:
+        """What an atomic location holds in the beginning: read flags what is asked, and everybody is awake."""
+        if location < self.flag_count:
+            return read_flag if location % self.entry_size else 0
+        return int(self.sleeps and self.awake(0) <= location < self.queue(0))
 
     def block_of_word(self, location: int) -> int:
         """The block to which a payload word belongs."""
@@ -104,6 +120,8 @@ class Footprint(NamedTuple):
     """Whether it reads payload."""
     fills: bool = False
     """Whether it writes payload."""
+    exchanges: frozenset[int] = frozenset()
+    """The locations that it touches by atomic exchanges and in no other way; they are among those that it loads and stores."""
 
 
 class Arrangement(NamedTuple):
@@ -132,6 +150,7 @@ def arrangement(shape: Shape, actors: tuple[int, ...], shift: int) -> Arrangemen
         *(shape.flag(block, flag) for block in blocks for flag in flags),
         *(shape.word(block, word) for block in blocks for word in range(shape.words)),
         *(shape.lock(old) for old in actors),
+        *(place(old) for place in ((shape.awake, shape.queue) if shape.sleeps else ()) for old in actors),
     )
     places = sorted(range(len(locations)), key=locations.__getitem__)
     return Arrangement(actors, locations, tuple(places))
@@ -155,7 +174,8 @@ class Memory(Protocol):
     """Whether payload accesses are checked for races, so that nothing behind a race means anything."""
 
     def initial(self, read_flag: int) -> Any:
-        """The state before anybody has run: written flags 0, read flags ``read_flag``, payload words 0, locks 0."""
+        """The state before anybody has run: written flags 0, read flags ``read_flag``, payload words 0, locks 0, and
+        everybody awake."""
 
     def load(self, state: Any, actor: int, location: int, ordering: Ordering) -> Iterable[tuple[int, Any]]:
         """Every value that the load can return, oldest first, each with the state after it."""

@@ -43,6 +43,8 @@ View: TypeAlias = tuple[int, ...]
 
 AHEAD_MAX: Final = 3
 """How many stores to one location can be there that not everybody has passed. A correct ring needs 2."""
+AHEAD_SLEEPING_MAX: Final = 6
+"""The same where actors sleep: each says so, and then that it is awake again, while the other side looks elsewhere."""
 
 
 class Stored(NamedTuple):
@@ -80,7 +82,8 @@ class ReleaseAcquire:
         self, shape: Shape, footprints: Sequence[Footprint], *, bounded: bool = True, relaxed_payload: bool = False
     ) -> None:
         self.shape, self.relaxed_payload = shape, relaxed_payload
-        self._ahead_max = AHEAD_MAX if bounded else sys.maxsize
+        ahead_max = AHEAD_SLEEPING_MAX if shape.sleeps else AHEAD_MAX
+        self._ahead_max = ahead_max if bounded else sys.maxsize
         self.name = "ra-relaxed" if relaxed_payload else "ra"
         self.judges_races = not relaxed_payload
         self.capped = False
@@ -91,7 +94,7 @@ class ReleaseAcquire:
 
     def initial(self, read_flag: int) -> Views:
         scheme, shape = self._scheme, self.shape
-        histories = tuple((Stored(scheme.initial_value(location, read_flag), None, False),) for location in scheme.locations)
+        histories = tuple((Stored(shape.initial_value(location, read_flag), None, False),) for location in scheme.locations)
         view = (0,) * scheme.place_count + (1,) * (scheme.size - scheme.place_count)
         nothing = (None,) * shape.actors
         payload = () if self.relaxed_payload else (NO_MESSAGE,) * (shape.blocks * shape.words)
@@ -329,16 +332,17 @@ class _Scheme:
             tuple(a for a in actors if location in loads[a] or location in stores[a]) for location in self.locations
         )
         self.storers: Final = tuple(tuple(a for a in actors if location in stores[a]) for location in self.locations)
+        touches = [(loads[a] | stores[a], print_.exchanges) for a, print_ in enumerate(footprints)]
+        self.exchanged: Final = tuple(
+            all(location not in touched or location in exchanged for touched, exchanged in touches)
+            for location in self.locations
+        )
+        """By place: whether nobody touches it but by exchanges."""
         self.used: Final = tuple(self._used(loads[a] | stores[a], self.conflicts[a]) for a in actors)
         full = self.full_fences
         self.listeners: Final = tuple(
             tuple(b for b in actors if b != a and (stores[a] & loads[b] or (full[a] and full[b]))) for a in actors
         )
-
-    def initial_value(self, location: int, read_flag: int) -> int:
-        """What a location holds in the beginning: only read flags may be 1."""
-        is_read_flag = location < self.shape.flag_count and location % self.shape.entry_size != 0
-        return read_flag if is_read_flag else 0
 
     def known(self, block: int, actor: int) -> int:
         """The component that says whether that actor's latest access to that block's payload is known."""
@@ -376,6 +380,7 @@ class _Forgetting:
 
     * A store that all actors who touch its location have passed can be neither loaded nor chosen as a place to store behind.
       It goes, and places are counted from the oldest that stays.
+    * Where all accesses are exchanges, each takes the place behind the newest, and nothing before that can be reached.
     * Two equal stores side by side (the same value, carrying the same) that nobody can come between are as one: whoever loads
       the first can load it again where it would have loaded the second.
     * What an actor's view says of a component matters in two ways: for the actor's own accesses, if they depend on it; and for
@@ -397,7 +402,9 @@ class _Forgetting:
     ) -> tuple[Any, ...]:
         scheme = self.scheme
         passed = [
-            min([current[actor][place] for actor in visitors], default=len(histories[place]) - 1)
+            len(histories[place]) - 1
+            if scheme.exchanged[place]
+            else min([current[actor][place] for actor in visitors], default=len(histories[place]) - 1)
             for place, visitors in enumerate(scheme.visitors)
         ]
         if any(passed):

@@ -31,8 +31,8 @@ class SequentiallyConsistent:
 
     def initial(self, read_flag: int) -> Cells:
         shape = self.shape
-        entry = (0,) + (read_flag,) * shape.readers
-        return entry * shape.blocks + (NO_MESSAGE,) * (shape.blocks * shape.words) + (0,) * shape.actors
+        words = range(shape.flag_count, shape.word_end)
+        return tuple(NO_MESSAGE if at in words else shape.initial_value(at, read_flag) for at in range(shape.size))
 
     def load(self, state: Cells, actor: int, location: int, ordering: Ordering) -> tuple[tuple[int, Cells]]:
         return ((state[location], state),)

@@ -5,8 +5,8 @@ buffer reaches memory is nobody's choice: that is a step of its own. A ``seq_cst
 buffer is empty. Rules: a state is the cells of memory and one buffer per actor; orderings below ``seq_cst`` mean nothing here,
 because the processor orders every load and every store at least so. Limits: compilers are not modelled, which may reorder
 relaxed accesses on any processor (that is what release/acquire is for). A buffer holds as many stores as a writer makes on its
-way once around the ring, which is more than a correct one ever has under way unless its callers raise; an actor whose buffer
-is full waits, as on a processor, and ``capped`` tells that it did.
+way once around the ring (and what it stores to sleep and to wake), which is more than a correct one ever has under way unless
+its callers raise; an actor whose buffer is full waits, as on a processor, and ``capped`` tells that it did.
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ class TotalStoreOrder:
     def __init__(self, shape: Shape, footprints: Sequence[Footprint] = (), *, bounded: bool = True) -> None:
         self.shape = shape
         self._memory = SequentiallyConsistent(shape)
-        self.capacity = shape.blocks * (2 + shape.readers + shape.words) if bounded else sys.maxsize
+        a_lap = shape.blocks * (2 + shape.readers + shape.words) + (2 + shape.readers if shape.sleeps else 0)
+        self.capacity = a_lap if bounded else sys.maxsize
         self.capped = False
 
     def initial(self, read_flag: int) -> Buffered:

@@ -71,7 +71,7 @@ class Unforgetting(ReleaseAcquire):
 
         def history(location: int, place: int | None) -> Iterator[tuple[int, View | None]]:
             if place is None:
-                yield scheme.initial_value(location, read_flag), None
+                yield self.shape.initial_value(location, read_flag), None
                 return
             for at, stored in enumerate(memory.histories[place]):
                 told = stored.view

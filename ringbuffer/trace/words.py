@@ -205,6 +205,10 @@ def step_in_words(step: Step) -> str:
             return f"{_caller(step)} reads {value} from {where}{ordering}."
         case "fence":
             return f"{who} runs a fence{ordering}: no access, but what came before is ordered with what follows."
+        case "sleep":
+            return f"{who} asks the kernel to sleep on {where}, which lays it down if that is 0{ordering}."
+        case "wake":
+            return f"{who} asks the kernel to wake whoever sleeps on {where}."
         case "flush":
             return f"{who}'s oldest waiting store reaches memory: from now on all find {value} in {where}."
         case "kill":
@@ -259,6 +263,9 @@ def _place_in_words(step: Step) -> str:
         return f"the written flag of block {step.block}"
     if step.location.startswith("read["):
         return f"read flag {step.location[5:-1]} of block {step.block}"
+    if step.location.startswith("awake["):
+        whose = {"awake[w]": "the writer is", "awake[*]": "the readers are"}.get(step.location)
+        return f"the word that says whether {whose or f'reader {step.location[6:-1]} is'} awake"
     return f"{step.location} of block {step.block}" if step.location else "memory"
 
 
