@@ -26,9 +26,10 @@ from ringbuffer.checker.reduce import REDUCTIONS, select_reductions
 from ringbuffer.errors import GeometryError, MissingExtraError, RingBufferError, TokenError, TraceFileError, VariantError
 from ringbuffer.memory.layout import BLOCKS_MAX
 from ringbuffer.memory.simulated import MEMORIES, check_memory
-from ringbuffer.protocol import Variant
+from ringbuffer.protocol import Variant, Waking
 from ringbuffer.protocol.properties import ALL, select
 from ringbuffer.protocol.variant import FLAGS, POLICIES
+from ringbuffer.protocol.waking import KERNELS, SHARED, SLEEPERS, concerns_waking
 from ringbuffer.state import Setup
 from ringbuffer.trace.itf import dumps, to_itf
 from ringbuffer.trace.page import page
@@ -118,6 +119,9 @@ def _add_edits(parser: argparse.ArgumentParser) -> None:
         ("--policy", "|".join(POLICIES), "how the sides move through the ring; the original scans"),
         ("--initial-read-flag", "0|1", "the value of every read flag in a new segment"),
         ("--missing-readers", "COUNT", "how many read flags may be 0 when W2 takes a block for free"),
+        ("--kernel", "|".join(KERNELS), "how the kernel sleeps and wakes otherwise (rows S… and K…: claim wakeups)"),
+        ("--word", SHARED, "one word for all readers who sleep (claim wakeups)"),
+        ("--sleepers", "|".join(SLEEPERS), "who sleeps; the others look again and again (claim wakeups)"),
     ):
         group.add_argument(option, metavar=metavar, action=_AppendEdit, help=text)
 
@@ -173,8 +177,10 @@ def _scope(options: argparse.Namespace) -> Scope:
         readers, blocks = (2 if number is None else number for number in (options.readers, options.blocks))
         size = (readers, blocks)
     reductions = () if options.reductions == "none" else tuple(options.reductions.split(","))
+    waking = [edit for edit in options.edits if concerns_waking(edit)]
     scope = Scope(
-        variant=Variant.parse(*options.edits),
+        variant=Variant.parse(*(edit for edit in options.edits if edit not in waking)),
+        waking=Waking.parse(*waking),
         size=size,
         messages=options.messages,
         writers=options.writers,
@@ -198,6 +204,7 @@ def _scope(options: argparse.Namespace) -> Scope:
                 memory=memory,
                 twins=scope.twins,
                 killed=scope.killed,
+                waking=scope.waking if waking else None,
             )
     return scope
 
@@ -263,6 +270,10 @@ def _is_question(options: argparse.Namespace, scope: Scope) -> bool:
 
 def _question_claims(scope: Scope, options: argparse.Namespace) -> tuple[str, ...]:
     """The claims that judge at least one of the properties asked about, on the memories asked about."""
+    if scope.waking.edits:
+        if options.memory is not None:
+            raise VariantError("edits of the rows of sleeping and waking are explored on every memory: ask without --memory")
+        return tuple(claim.id for claim in CLAIMS if claim.sleeps)
     claims = claims_for(_memories(options), scope.properties)
     if not claims:
         raise VariantError(

@@ -51,7 +51,7 @@ def show_claims(scope: Scope, claims: Sequence[Claim], overall: Callable[[Sequen
     for verdict in verdicts:
         _show_details(console, verdict)
     status = overall(verdicts)
-    console.print(Text(f"verdict: {status}", _STYLES[status]), Text(f"  ({scope.variant})"))
+    console.print(Text(f"verdict: {status}", _STYLES[status]), Text(f"  ({scope.edits})"))
     return verdicts
 
 

@@ -15,11 +15,16 @@ from ringbuffer.checker.claims import CLAIMS
 from ringbuffer.checker.explore import explore
 from ringbuffer.checker.faults import FAULTS, Fault
 from ringbuffer.checker.mutate import BENIGN
+from ringbuffer.checker.wakeups import BENIGN as WAKEUP_BENIGN
+from ringbuffer.checker.wakeups import MEMORIES as WAKEUP_MEMORIES
+from ringbuffer.checker.wakeups import TWINS as WAKEUP_TWINS
+from ringbuffer.checker.wakeups import Twin
 from ringbuffer.proof.contracts.laws import LAWS
 from ringbuffer.proof.pages import table
 from ringbuffer.proof.twins import REFINEMENT_TWINS, TWINS
-from ringbuffer.protocol import PROTOCOL
+from ringbuffer.protocol import PROTOCOL, Row
 from ringbuffer.protocol.properties import SAFETY
+from ringbuffer.protocol.waking import SLEEPING, WAKING
 
 _COUNTED: Final = (
     ("sc", 1, 1),
@@ -214,6 +219,35 @@ def proof_twins() -> str:
 
 def _coded(names: str) -> str:
     return " ".join(f"`{name}`" for name in names.split())
+
+
+def sleeping_rows() -> str:
+    """How one lies down and gets up."""
+    return _plain_rows(SLEEPING)
+
+
+def waking_rows() -> str:
+    """How others are woken."""
+    return _plain_rows(WAKING)
+
+
+def _plain_rows(rows: tuple[Row, ...]) -> str:
+    head = ("id", "row", "the one access", "ordering", "why it is there")
+    return table(head, ((row.id, row.title, f"`{row.access}`", row.access.ordering.value, row.why) for row in rows))
+
+
+def wakeup_twins() -> str:
+    """What loses a wake-up, and on which memories; and what does not."""
+
+    def verdict(twin: Twin, memory: str) -> str:
+        return "lost" if memory in twin.lost_on else "holds" if twin.sleeps else "nothing to lose"
+
+    def cells(twin: Twin) -> tuple[str, ...]:
+        verdicts = [verdict(twin, memory) for memory in WAKEUP_MEMORIES]
+        return f"`{twin.edits}`", *verdicts, str(twin.readers), twin.why, f"`ringbuffer check {_command(twin.edits)}`"
+
+    head = ("edit", *WAKEUP_MEMORIES, "readers", "why", "command")
+    return table(head, map(cells, (*WAKEUP_TWINS, *WAKEUP_BENIGN)))
 
 
 def contracts() -> str:

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from ringbuffer.checker.explore import STATES_MAX
 from ringbuffer.checker.reduce import REDUCTIONS
 from ringbuffer.errors import VariantError
 from ringbuffer.proof.prove import DISCHARGED, Finding
-from ringbuffer.protocol import PROTOCOL, Variant
+from ringbuffer.protocol import PROTOCOL, Variant, Waking
 from ringbuffer.protocol.properties import ALL
 
 EXPLORED, SAMPLED, MEASURED, PROVED = "explored", "sampled", "measured", "proved"
@@ -52,6 +52,8 @@ class Scope:
     """What a user asked about: a variant, with which faults, and the ring's size where it is not the default."""
 
     variant: Variant = PROTOCOL
+    waking: Waking = field(default_factory=Waking)
+    """The rows by which actors sleep, for the claims about these."""
     size: tuple[int, int] | None = None
     """Readers and blocks, where the user named a size."""
     messages: int | None = None
@@ -80,6 +82,11 @@ class Scope:
             return usual
         larger = (LIVENESS_SIZES if liveness else SIZES)[memory]
         return larger if self.full else tuple(size for size in larger if size in QUESTION_SIZES)
+
+    @property
+    def edits(self) -> str:
+        """All edits that were asked about, or ``shipped``."""
+        return " ".join(map(str, (*self.variant.edits, *self.waking.edits))) or "shipped"
 
     @property
     def faults(self) -> str:
@@ -136,7 +143,8 @@ class Claim:
 
     ``memory``: the simulated memory that it speaks of, or empty. ``answers``: names of properties about which a question on
     that memory is answered by this claim; empty for a claim about the project as it is. ``ignores``: fields of a scope of which
-    the check makes no use: asking for them is refused.
+    the check makes no use: asking for them is refused. ``sleeps``: whether it is about the rows of sleeping and waking; other
+    claims make no use of edits of these.
     """
 
     id: str
@@ -146,10 +154,11 @@ class Claim:
     memory: str = ""
     answers: tuple[str, ...] = ()
     ignores: tuple[str, ...] = ()
+    sleeps: bool = False
 
     def require_heeded(self, scope: Scope) -> None:
         """Raise :class:`VariantError` when the scope asks for something of which this claim makes no use."""
-        for name in self.ignores:
+        for name in (*self.ignores, *(() if self.sleeps else ("waking",))):
             if getattr(scope, name) != getattr(Scope(), name):
                 raise VariantError(f"the claim {self.id} has no use for the option about {name}: ask without it")
 

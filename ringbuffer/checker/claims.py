@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Final
 
-from ringbuffer.checker import all_sizes, checks, contracts, faults, necessity
+from ringbuffer.checker import all_sizes, checks, contracts, faults, necessity, wakeups
 from ringbuffer.checker.claim import EXPLORED, MEASURED, PROVED, SAMPLED, Claim, Scope, Verdict
 from ringbuffer.protocol.properties import LIVENESS, SAFETY
 
@@ -63,6 +63,15 @@ CLAIMS: Final = (
         EXPLORED,
         faults.crash_safe,
         ignores=(*_FAULTS, "rank", "properties"),
+    ),
+    Claim(
+        "wakeups",
+        "no wake-up is lost: nobody sleeps on while its block is ready, under sc, tso and release/acquire (C11), also with"
+        " several sleepers",
+        EXPLORED,
+        wakeups.wakeups,
+        ignores=(*_FAULTS, "rank", "properties"),
+        sleeps=True,
     ),
     Claim(
         "faults-contained",
