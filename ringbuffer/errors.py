@@ -88,6 +88,30 @@ class WaitTimeoutError(RingBufferError, TimeoutError):
         self.waited_seconds = waited_seconds
 
 
+class WaitCancelledError(RingBufferError, InterruptedError):
+    """Another thread has called ``cancel()``; nothing was changed, and the next call goes on from here."""
+
+
+class PeerDied(RingBufferError, ConnectionError):
+    """Whoever is waited for is gone, and cannot come back by itself; nothing was changed.
+
+    Attributes: ``rank`` (-1 for the writer) and ``pid`` of who is gone, ``block_index`` and ``case`` (1 to 4, or ``None`` where
+    the flags are no case) of the block that is waited for, ``seconds_ago``: how long it is gone at the most, ``left``: whether
+    it closed its end in good order (and nobody can take its place, as the ring is unlinked).
+    """
+
+    def __init__(
+        self, message: str, *, rank: int, pid: int, block_index: int, case: int | None, seconds_ago: float, left: bool
+    ) -> None:
+        super().__init__(message)
+        self.rank = rank
+        self.pid = pid
+        self.block_index = block_index
+        self.case = case
+        self.seconds_ago = seconds_ago
+        self.left = left
+
+
 class MessageTooLargeError(RingBufferError, ValueError):
     """An encoded object does not fit in a block; nothing was written. Attributes: ``size_bytes``, ``limit_bytes``."""
 
