@@ -29,8 +29,8 @@ from ringbuffer.memory.layout import (
 )
 
 IDENTITY = bytes(range(16))
-CHECKSUM_OFFSET = 104
-HEADER_FIELDS_BYTES = 108
+CHECKSUM_OFFSET = 120
+HEADER_FIELDS_BYTES = 124
 
 layouts = st.builds(Layout, st.integers(0, 300), st.integers(1, 3000), st.integers(1, 30))
 
