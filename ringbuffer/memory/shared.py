@@ -42,7 +42,7 @@ NAME_PREFIX = "shm_ring_"
 """How the names of our segments begin; what follows is random."""
 _MODE_OWNER_ONLY = 0o600
 _ZEROS_CHUNK_BYTES = 1 << 20
-_AWAKE = (1).to_bytes(AWAKE_BYTES, sys.byteorder)
+_AWAKE, _ASLEEP = ((1).to_bytes(AWAKE_BYTES, sys.byteorder), bytes(AWAKE_BYTES))
 
 
 def _open(name: str, flags: int) -> int:
@@ -223,10 +223,10 @@ class Segment:
         """Whether the name is gone, so that nobody can attach any more."""
         return os.fstat(self.descriptor).st_nlink == 0
 
-    def say_awake(self, rank: int) -> None:
-        """Store 1 in the word that says whether the writer (rank -1) or that reader is awake."""
+    def say_awake(self, rank: int, *, awake: bool = True) -> None:
+        """Store in the word that says whether the writer (rank -1) or that reader is awake."""
         start = self.layout.awake_offset + (1 + rank) * AWAKE_BYTES
-        self._view[start : start + AWAKE_BYTES] = _AWAKE
+        self._view[start : start + AWAKE_BYTES] = _AWAKE if awake else _ASLEEP
 
     def frame(self, block_index: int) -> memoryview:
         """A block, writable: its frame header, then its payload."""
@@ -237,6 +237,11 @@ class Segment:
         """A block, read-only."""
         start = self.layout.block_offset(block_index)
         return self._readonly[start : start + FRAME_BYTES + self.layout.max_chunk_bytes]
+
+    def sequence(self, block_index: int) -> int:
+        """The number that a block's frame says it holds. It means something only where nobody can be writing it."""
+        start = self.layout.block_offset(block_index)
+        return int.from_bytes(self._view[start : start + 8], "little")
 
     def payload(self, block_index: int) -> ctypes.Array[ctypes.c_char]:
         """A block's payload as an object that can lend out views of itself, and whose references can be counted."""

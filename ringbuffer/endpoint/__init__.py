@@ -1,0 +1,409 @@
+"""The writer's and the readers' ends of a ring: they run the rows, and hand messages and blocks to callers.
+
+Rules:
+
+* A wait that times out or is cancelled, a peer that is gone, a body that raises and an object that cannot be encoded change
+  nothing: the next call goes on where this one stood. So does one that ``KeyboardInterrupt`` has ended: a message that was marked
+  as read and not given to its caller is kept, and the next call gives it.
+* One use at a time: nested or concurrent use of an endpoint raises. Telling so costs one attribute: CPython switches threads
+  only where it also raises ``KeyboardInterrupt``, and there is no such point between the test and the assignment.
+* A small message takes one call of the runner (``compiled.py``). Whatever that does not do (it waits, say, or the message is
+  large) is done by ``waiter.py``, ``inbox.py``, ``outbox.py`` and ``hold.py``, which are whole without it.
+
+Limits: a message of several blocks that a writer gives up in the middle costs its readers the blocks that were sent; the parts that
+a reader had taken when it was killed are gone with it, and its successor passes over the rest of that message.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pickle
+import time
+import weakref
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Final, TypeAlias
+
+from ringbuffer.codec.frames import BYTES, PICKLE
+from ringbuffer.codec.message import Encoder, as_bytes_view
+from ringbuffer.compiled import FOUND, bind, role_of
+from ringbuffer.endpoint.hold import READ, Hold, MessageHold
+from ringbuffer.endpoint.inbox import RECEIVE, Inbox
+from ringbuffer.endpoint.outbox import Outbox
+from ringbuffer.endpoint.peers import resumes_at
+from ringbuffer.endpoint.waiter import Waiter
+from ringbuffer.errors import (
+    ClosedError,
+    EndpointBusyError,
+    ForkedError,
+    RankError,
+    RingBufferError,
+    WrongSideError,
+)
+from ringbuffer.memory import participants
+from ringbuffer.protocol import Role, executed
+from ringbuffer.ring import ShmRingBuffer
+from ringbuffer.waiting import WaitOptions, check_timeout
+
+LEAVE_SECONDS: Final = 1.0
+"""How long closing waits for another thread's call on the endpoint to notice and end."""
+DEQUEUE: Final = "dequeue"
+
+_loads, _monotonic = pickle.loads, time.monotonic
+
+_Refusal: TypeAlias = Callable[["ShmRingBufferIO", str], RingBufferError]
+"""Makes the error for a call on an endpoint that cannot be used so. A plain function: a method would make a cycle of it."""
+
+_everywhere: weakref.WeakSet[ShmRingBufferIO] = weakref.WeakSet()
+
+
+class ShmRingBufferIO:
+    """One end of a ring. ``reader_rank``: -1 for the writer, ``0 .. n_reader - 1`` for a reader. ``waiting``: how it waits.
+
+    The role is claimed: :class:`RoleTaken` names the process that has it. Who takes the role of one that is gone, or has left,
+    goes on where that one stopped: the writer behind the last published message, a reader at its first unread one. Raises
+    :class:`RankError` for any other rank. An endpoint is for one process and one use at a time; as a context manager it closes
+    itself.
+    """
+
+    _bind = staticmethod(bind)
+    """What makes the runner; one that steps, or is killed on the way, comes in here."""
+
+    def __init__(self, buffer: ShmRingBuffer, reader_rank: int, *, waiting: WaitOptions | None = None) -> None:
+        buffer._check_free(reader_rank)
+        self.buffer = buffer
+        self.reader_rank = reader_rank
+        self.role = role_of(reader_rank)
+        self._refuse: _Refusal | None = None
+        self._refuse_write: _Refusal | None = None if self.role is Role.WRITER else _wrong_side_error
+        self._refuse_read: _Refusal | None = None if self.role is Role.READER else _wrong_side_error
+        self._in_use = self._forked = self._owns_ring = False
+        self._holder: Hold | None = None
+        self._pid = os.getpid()
+        self._claim = participants.Role(buffer.segment, reader_rank)
+        try:
+            self._claim.claim()
+            self._set_up(waiting or WaitOptions())
+        except BaseException:
+            self._claim.let_go()
+            self._claim.release()
+            raise
+        # Who is forgotten without being closed gives up its role, but has not left in good order; nor has one at exit.
+        weakref.finalize(self, self._claim.let_go).atexit = False
+        buffer._adopt(reader_rank, self)
+        _everywhere.add(self)
+
+    def _set_up(self, options: WaitOptions) -> None:
+        buffer, blocks = self.buffer, range(self.buffer.max_chunks)
+        table = buffer.protocol.writer if self.role is Role.WRITER else buffer.protocol.reader
+        self._runner = runner = self._bind(executed(table), buffer.segment, self.reader_rank)
+        runner.resume(resumes_at(buffer, self._claim))
+        self._send, self._receive = runner.send, runner.receive
+        view = buffer.segment.frame if self.role is Role.WRITER else buffer.segment.readonly_frame
+        self._frames = [view(block) for block in blocks]
+        self._lenders = [buffer.segment.payload(block) for block in blocks]
+        own = weakref.ref(self)
+
+        def refusal() -> RingBufferError | None:
+            end = own()
+            return None if end is None or end._refuse is None else end._refuse(end, "wait")
+
+        self._waiter = Waiter(buffer, self._claim, runner, options, refusal)
+        self._inbox = Inbox(runner, self._frames, self._waiter.find, in_order=not buffer.protocol.edits)
+        self._outbox = Outbox(runner, self._frames, self._waiter.find)
+        self._encode = Encoder().encode
+
+    def __repr__(self) -> str:
+        return f"<ShmRingBufferIO {self._name()} of ring {self.buffer.name}>"
+
+    def __enter__(self) -> ShmRingBufferIO:
+        if self._refuse is not None:
+            raise self._refuse(self, "with")
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def __reduce__(self) -> tuple[object, ...]:
+        raise TypeError("an endpoint belongs to its process: pickle the ring, and make an endpoint of it on the other side")
+
+    def enqueue(self, obj: object, timeout: float | None = None) -> None:
+        """Send ``obj`` to every reader, waiting for free blocks for up to ``timeout`` seconds (``None``: for ever).
+
+        An object that takes more than a block flows through as many as it needs. Raises :class:`EncodeError`,
+        :class:`WaitTimeoutError`, :class:`WaitCancelledError` or :class:`PeerDied`; in each case no reader gets it. Where a part of
+        it was sent already (the error's ``sent_bytes``), :meth:`resume` sends the rest, and whatever else is sent withdraws it.
+        """
+        if self._refuse_write is not None:
+            raise self._refuse_write(self, "enqueue")
+        if timeout is not None:
+            check_timeout(timeout)
+        body: Any = self._encode(obj)
+        kind = BYTES if body is obj else PICKLE if body.__class__ is bytes else body.kind
+        if body.__class__ is not bytes or self._send(kind, body) != FOUND:
+            self._send_slowly("enqueue", kind, body, timeout)
+
+    def send_bytes(self, data: Any, timeout: float | None = None) -> None:
+        """Send bytes as they are, of any size: anything like ``bytes`` that has no gaps. No pickle is made of them.
+
+        ``recv_bytes`` and ``dequeue`` give them as ``bytes``, ``read`` as a view. Raises ``TypeError`` for what is not like bytes, and
+        otherwise what :meth:`enqueue` does.
+        """
+        if timeout is not None:
+            check_timeout(timeout)
+        if self._refuse_write is not None:
+            raise self._refuse_write(self, "send_bytes")
+        if data.__class__ is not bytes:
+            data = as_bytes_view(data)
+        if self._send(BYTES, data) != FOUND:
+            self._send_slowly("send_bytes", BYTES, data, timeout)
+
+    def resume(self, timeout: float | None = None) -> bool:
+        """Send the rest of a message of several blocks that a time-out has left unfinished. Whether there was one."""
+        if self._refuse_write is not None:
+            raise self._refuse_write(self, "resume")
+        check_timeout(timeout)
+        self._enter("resume")
+        try:
+            return self._outbox.resume(self._deadline(timeout))
+        finally:
+            self._leave()
+
+    def _send_slowly(self, call: str, kind: int, body: Any, timeout: float | None) -> None:
+        self._enter(call)
+        try:
+            self._outbox.send(kind, body, self._deadline(timeout))
+        finally:
+            self._leave()
+
+    def dequeue(self, timeout: float | None = None) -> Any:
+        """Return the next object, waiting for it for up to ``timeout`` seconds (``None``: for ever). Its memory is its own.
+
+        Raises :class:`WaitTimeoutError`, :class:`WaitCancelledError`, :class:`PeerDied`; :class:`DecodeError` for a message that
+        cannot be unpickled, which is consumed, with its bytes in the error; :class:`FrameError` for one that was not written
+        by ``enqueue`` or ``send_bytes``, or is not the next in the stream, which stays unread.
+        """
+        if timeout is not None:
+            check_timeout(timeout)
+        if self._refuse_read is not None:
+            raise self._refuse_read(self, DEQUEUE)
+        try:
+            obj = self._receive(_loads)
+        except Exception as error:
+            raise self._inbox.undecodable(error) from error
+        if obj is self._runner:
+            return self._receive_slowly(DEQUEUE, timeout)
+        self._runner.pending = None
+        return obj
+
+    def recv_bytes(self, timeout: float | None = None) -> bytes:
+        """Return the next message, which :meth:`send_bytes` has sent. Raises as :meth:`dequeue` does.
+
+        :class:`FrameError` for an object that ``enqueue`` has sent, which stays unread.
+        """
+        if timeout is not None:
+            check_timeout(timeout)
+        if self._refuse_read is not None:
+            raise self._refuse_read(self, RECEIVE)
+        data: Any = self._receive(None)
+        if data is self._runner:
+            return self._receive_slowly(RECEIVE, timeout)  # type: ignore[no-any-return]
+        self._runner.pending = None
+        return data  # type: ignore[no-any-return]
+
+    def read(self, timeout: float | None = None) -> MessageHold:
+        """``with reader.read() as obj:`` — the next message in place; it is consumed when the body ends.
+
+        Arrays, tensors and bytes in ``obj`` share the block's memory. Arrays and bytes are read-only; a tensor that was written to
+        raises :class:`ReadOnlyError` at the end; after the ``with`` they are empty. A message of more than one block has
+        memory of its own. If the body raises, the message stays unread and comes again. Entering raises as :meth:`dequeue`.
+        """
+        self._check_reads(READ, timeout)
+        return MessageHold(self, timeout)
+
+    def _receive_slowly(self, call: str, timeout: float | None) -> Any:
+        self._enter(call)
+        try:
+            return self._inbox.next_message(call, self._deadline(timeout))
+        finally:
+            self._leave()
+
+    def broadcast_object(self, obj: Any = None, timeout: float | None = None) -> Any:
+        """The same call on all sides: the writer sends ``obj`` and gets it back, a reader gets what was sent."""
+        if self.role is Role.WRITER:
+            self.enqueue(obj, timeout)
+            return obj
+        return self.dequeue(timeout)
+
+    def acquire_write(self, timeout: float | None = None) -> Hold:
+        """``with writer.acquire_write() as block:`` — fill a block in place; it is published when the body ends.
+
+        ``block`` is a writable ``memoryview`` of ``max_chunk_bytes`` bytes, dead after the ``with``. If the body raises,
+        nothing is published, and the same block is used next. Entering raises :class:`WaitTimeoutError` and the like.
+        """
+        if self._refuse_write is not None:
+            raise self._refuse_write(self, "acquire_write")
+        if timeout is not None:
+            check_timeout(timeout)
+        return Hold(self, timeout)
+
+    def acquire_read(self, timeout: float | None = None) -> Hold:
+        """``with reader.acquire_read() as block:`` — read the next block in place; it is consumed when the body ends.
+
+        ``block`` is a read-only ``memoryview`` of ``max_chunk_bytes`` bytes, dead after the ``with``. If the body raises, the
+        message stays unread and comes again. Entering raises :class:`WaitTimeoutError` and the like.
+        """
+        self._check_reads("acquire_read", timeout)
+        return Hold(self, timeout)
+
+    def _check_reads(self, call: str, timeout: float | None) -> None:
+        if self._refuse_read is not None:
+            raise self._refuse_read(self, call)
+        if timeout is not None:
+            check_timeout(timeout)
+
+    def cancel(self) -> bool:
+        """End the call that another thread has going on this endpoint, if it waits or comes to wait: it raises
+        :class:`WaitCancelledError`, and nothing is changed. Whether there was a call."""
+        if not self._in_use or self._holder is not None or self._refuse is not None:
+            return False
+        self._waiter.cancel()
+        return True
+
+    def evict(self, rank: int) -> None:
+        """For a writer: go on without reader ``rank``, which is gone, or never came. What it has not read, it does not get.
+
+        From here on this process marks as read in its place. A newcomer that takes the rank ends that, and gets what is
+        published from then on. Raises :class:`RoleTaken` for a reader that lives, and :class:`RankError`.
+        """
+        if self._refuse_write is not None:
+            raise self._refuse_write(self, "evict")
+        if not isinstance(rank, int) or isinstance(rank, bool) or not 0 <= rank < self.buffer.n_reader:
+            raise RankError(f"rank {rank!r} is no reader of ring {self.buffer.name}, which has {self.buffer.n_reader}")
+        self._enter("evict")
+        try:
+            self._waiter.peers.evict(rank)
+        finally:
+            self._leave()
+
+    def close(self) -> None:
+        """End this endpoint, and give up its role; closing again does nothing. What it has published or not read stays as it is.
+
+        A call that waits in another thread ends with :class:`ClosedError`.
+
+        An endpoint that :func:`create_from_process_group` has made closes its ring as well, and the writer's unlinks it.
+        Raises :class:`EndpointBusyError` while a block is held inside a ``with``.
+        """
+        self._close_endpoint()
+        if self._owns_ring:
+            self.buffer.__exit__(None, None, None)
+
+    def _close_endpoint(self) -> None:
+        if self._forked:
+            return
+        self._check_no_block_held()
+        if self._refuse is None:
+            self._refuse_all(_closed_error)
+        until = _monotonic() + LEAVE_SECONDS
+        while self._in_use:
+            self._waiter.rouse()
+            os.sched_yield()
+            if _monotonic() > until:
+                raise EndpointBusyError(
+                    f"{self._name()} of ring {self.buffer.name} is still inside a call: close it when that has ended"
+                )
+        self._claim.leave()
+        self._release_memory()
+        self.buffer._forget(self.reader_rank, self)
+
+    def _release_memory(self) -> None:
+        self._runner.release()
+        self._waiter.release()
+        self._claim.release()
+        for view in self._frames:
+            view.release()
+        self._lenders.clear()
+
+    def _deadline(self, timeout: float | None) -> float | None:
+        return None if timeout is None else _monotonic() + timeout
+
+    def _enter(self, call: str) -> None:
+        """Begin a call of the slow way: from here on the endpoint is in use."""
+        if self._refuse is not None:
+            raise self._refuse(self, call)
+        while self._in_use:
+            self._raise_if_busy(call)
+        self._in_use = True
+        self._runner.in_use = True
+        self._waiter.begin_call()
+
+    def _leave(self) -> None:
+        """The end of a call of the slow way. The fast one stays shut while a message is kept that must come first."""
+        if not self._forked:
+            self._runner.in_use = not self._inbox.is_empty
+        self._in_use = False
+
+    def _take_back(self) -> bool:
+        """Take back a block whose ``with`` is over although its end did not run. Whether there was one."""
+        holder = self._holder
+        if holder is None or not holder.is_over:
+            return False
+        holder.leave(KeyboardInterrupt, None, None)
+        return True
+
+    def _check_no_block_held(self) -> None:
+        if not self._take_back() and self._holder is not None and not self._forked:
+            raise EndpointBusyError(
+                f"{self._name()} holds a block of ring {self.buffer.name} inside a with: leave it, then close"
+            )
+
+    def _refuse_all(self, make: _Refusal) -> None:
+        self._refuse = self._refuse_write = self._refuse_read = make
+
+    def _raise_if_busy(self, call: str) -> None:
+        """Raise :class:`EndpointBusyError`, unless what keeps the endpoint in use is over: then take the block back."""
+        if self._take_back():
+            return
+        where = "inside a with that holds a block" if self._holder is not None else "in another call"
+        raise EndpointBusyError(
+            f"{call}: {self._name()} of ring {self.buffer.name} is in use already, {where}; finish that first (each thread"
+            " needs a rank of its own)"
+        )
+
+    def _name(self) -> str:
+        return participants.name_of(self.reader_rank)
+
+    def describe_wait(self, waited_seconds: float) -> str:
+        """One sentence: who waits (side, rank, pid), for which block, in which case, and for whom."""
+        return self._waiter.describe(waited_seconds)
+
+
+def _wrong_side_error(end: ShmRingBufferIO, call: str) -> RingBufferError:
+    other = "the writer (rank -1)" if end.role is Role.READER else "a reader (rank 0 or more)"
+    return WrongSideError(f"{call} is for {other}, and this endpoint is {end._name()} of ring {end.buffer.name}")
+
+
+def _closed_error(end: ShmRingBufferIO, call: str) -> RingBufferError:
+    return ClosedError(f"{call}: {end._name()} of ring {end.buffer.name} is closed")
+
+
+def _forked_error(end: ShmRingBufferIO, call: str) -> RingBufferError:
+    return ForkedError(
+        f"{call}: {end._name()} of ring {end.buffer.name} belongs to the process with pid {end._pid}, of which"
+        " this one is a fork; make an endpoint with a rank of its own, with ShmRingBufferIO(ring, rank), in the child"
+    )
+
+
+def _after_fork_in_child() -> None:
+    for end in list(_everywhere):
+        if end._refuse is None:
+            end._refuse_all(_forked_error)
+        end._forked = True
+        if end._holder is not None:
+            with contextlib.suppress(BufferError):
+                end._holder.let_go()
+        end._release_memory()
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)
