@@ -226,8 +226,8 @@ def decode(kind: int, body: memoryview) -> Any:
 
 def decode_assembled(kind: int, body: bytearray | bytes) -> Any:
     """The object that a body is which :class:`~ringbuffer.frames.Assembly` put together: as :func:`decode`, without a copy."""
-    if kind == BYTES and type(body) is bytes:
-        return body
+    if kind == BYTES:
+        return bytes(body)  # which is the same object, if it is bytes
     with memoryview(body) as view:
         try:
             return _loads(view) if kind == PICKLE else _loaded(kind, view, own=True)

@@ -85,13 +85,13 @@ def rebuild_tensor(buffer: bytearray | memoryview, dtype: str, shape: tuple[int,
     return made.requires_grad_() if requires_grad else made
 
 
-def rebuild_counting(rebuild: Callable[..., Any], *arguments: Any) -> Any:
-    """Rebuild a tensor that counts the writes to it, which those that are made in inference mode do not."""
+def outside_inference(make: Callable[..., Any], *arguments: Any) -> Any:
+    """Call what makes or changes a tensor so that it counts the writes to it, as those made in inference mode do not."""
     torch = importlib.import_module("torch")
     if not torch.is_inference_mode_enabled():
-        return rebuild(*arguments)
+        return make(*arguments)
     with torch.inference_mode(False):
-        return rebuild(*arguments)
+        return make(*arguments)
 
 
 def is_tensor(thing: object) -> bool:
@@ -109,5 +109,8 @@ def writes_to(tensor: Any) -> int:
 def empty(tensor: Any) -> None:
     """Take a tensor's memory away from it: it has no elements after that."""
     torch = importlib.import_module("torch")
-    with torch.inference_mode(False):
-        tensor.data = torch.empty(0, dtype=tensor.dtype, device="cpu")
+    outside_inference(_empty, torch, tensor)
+
+
+def _empty(torch: Any, tensor: Any) -> None:
+    tensor.data = torch.empty(0, dtype=tensor.dtype, device="cpu")

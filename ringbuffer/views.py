@@ -34,30 +34,50 @@ _REBUILD_ARRAY: Final = {("numpy._core.numeric", "_frombuffer"), ("numpy.core.nu
 _REBUILD_PARAMETER: Final = ("torch._utils", "_rebuild_parameter")
 
 
+class Lent:
+    """What of one message lies in the block: the buffers as such, the arrays and the tensors on them."""
+
+    __slots__ = ("arrays", "tensors", "views")
+
+    def __init__(self) -> None:
+        self.views: list[memoryview] = []
+        self.arrays: list[Any] = []
+        self.tensors: list[Any] = []
+
+    def all(self) -> list[Any]:
+        """All of it, in a fixed order."""
+        return [*self.views, *self.arrays, *self.tensors]
+
+    def clear(self) -> None:
+        """Forget all of it."""
+        for some in (self.views, self.arrays, self.tensors):
+            some.clear()
+
+
 class Views:
     """A message and what of it lies in the block. Attribute: ``obj``, the message, until ``release``."""
 
     __slots__ = ("_homes", "_lent", "_obj_home", "_writes", "obj")
 
-    def __init__(self, obj: Any, lent: list[Any]) -> None:
+    def __init__(self, obj: Any, lent: Lent) -> None:
         self.obj = obj
         self._lent = lent
-        self._writes = [tensors.writes_to(one) if tensors.is_tensor(one) else 0 for one in lent]
+        self._writes = list(map(tensors.writes_to, lent.tensors))
         self._homes: list[int] = []
         self._obj_home = 0
 
-    def _settle(self) -> Views:
-        """Count the references that the message has of itself. It is not yet given away, and nothing else refers to it."""
+    def settle(self) -> Views:
+        """Count the references that the message has of itself: it was given to nobody yet, and its maker has let go of it."""
         self._homes, self._obj_home = self._references(), getrefcount(self.obj)
         return self
 
     def _references(self) -> list[int]:
-        return [getrefcount(one) for one in self._lent]
+        return list(map(getrefcount, self._lent.all()))
 
     def check(self) -> None:
         """Raise :class:`ReadOnlyError` if a tensor of the message was written to, and say which."""
-        for one, writes in zip(self._lent, self._writes, strict=True):
-            if tensors.is_tensor(one) and tensors.writes_to(one) != writes:
+        for one, writes in zip(self._lent.tensors, self._writes, strict=True):
+            if tensors.writes_to(one) != writes:
                 raise ReadOnlyError(
                     f"a tensor of shape {tuple(one.shape)} and dtype {one.dtype} was written to inside the with: it lies in"
                     " the block, which every reader reads, and those that come later get what was written. Write to a"
@@ -68,7 +88,7 @@ class Views:
         """End the message: empty its arrays and tensors, and forget everything. To do it again does nothing."""
         outside = [now - home for now, home in zip(self._references(), self._homes, strict=True)]
         if getrefcount(self.obj) - self._obj_home <= 1:
-            for one, references in zip(self._lent, outside, strict=True):
+            for one, references in zip(self._lent.all(), outside, strict=True):
                 if references <= (one is self.obj):
                     _end(one)
         self._lent.clear()
@@ -78,17 +98,11 @@ class Views:
 
 
 def decode_views(kind: int, body: memoryview) -> Views:
-    """The message in ``body``, which is a writable view of a block, as views of it. Raises as :func:`message.decode` does."""
+    """The message in ``body``, which is a writable view of a block, as views of it. Raises as ``message.decode`` does."""
     assert not body.readonly, "torch can lay no tensor on memory that cannot be written to"
-    lent: list[Any] = []
+    lent = Lent()
     try:
-        if kind == PICKLE:
-            return Views(pickle.loads(body), lent)._settle()
-        if kind == BYTES:
-            lent.append(body.toreadonly())
-            return Views(lent[0], lent)._settle()
-        check_kind(kind)
-        return Views(_load(body, lent), lent)._settle()
+        return Views(_load(kind, body, lent), lent).settle()
     except FrameError:
         body.release()
         raise
@@ -98,20 +112,23 @@ def decode_views(kind: int, body: memoryview) -> Views:
         raise undecodable(body, error) from error
 
 
-def _load(body: memoryview, lent: list[Any]) -> Any:
+def _load(kind: int, body: memoryview, lent: Lent) -> Any:
+    if kind == PICKLE:
+        return pickle.loads(body)
+    if kind == BYTES:
+        lent.views.append(body.toreadonly())
+        return lent.views[0]
+    check_kind(kind)
     (begin, end), buffers = spans(body)
+    places = {}
+    for start, stop in buffers:
+        place = body[start:stop]
+        lent.views.append(place.toreadonly())
+        places[id(lent.views[-1])] = place
     with body[begin:end] as pickled:
-        unpickler = _Unpickler(io.BytesIO(pickled), buffers=_lend(body, buffers, lent))
-    unpickler.lent = lent
-    unpickler.places = {id(view): body[begin:end] for view, (begin, end) in zip(lent, buffers, strict=True)}
+        unpickler = _Unpickler(io.BytesIO(pickled), buffers=lent.views[:])
+    unpickler.lent, unpickler.places = lent, places
     return unpickler.load()
-
-
-def _lend(body: memoryview, buffers: list[tuple[int, int]], lent: list[Any]) -> list[memoryview]:
-    for begin, end in buffers:
-        with body[begin:end] as view:
-            lent.append(view.toreadonly())
-    return lent[:]
 
 
 class _Unpickler(pickle.Unpickler):
@@ -120,7 +137,7 @@ class _Unpickler(pickle.Unpickler):
     What it hands to the pickle does not refer to the unpickler, whose memory of objects would then outlive it.
     """
 
-    lent: list[Any]
+    lent: Lent
     places: dict[int, memoryview]
 
     def find_class(self, module: str, name: str) -> Any:
@@ -128,21 +145,21 @@ class _Unpickler(pickle.Unpickler):
         if found is tensors.rebuild_tensor:
             return functools.partial(_rebuild_tensor, self.lent, self.places)
         if (module, name) in _REBUILD_ARRAY:
-            return functools.partial(_noted, self.lent, found)
+            return functools.partial(_noted, self.lent.arrays, found)
         if (module, name) == _REBUILD_PARAMETER:
-            return functools.partial(_noted, self.lent, functools.partial(tensors.rebuild_counting, found))
+            return functools.partial(_noted, self.lent.tensors, functools.partial(tensors.outside_inference, found))
         return found
 
 
-def _noted(lent: list[Any], rebuild: Callable[..., Any], *arguments: Any) -> Any:
-    lent.append(made := rebuild(*arguments))
-    return made
+def _noted(made: list[Any], rebuild: Callable[..., Any], *arguments: Any) -> Any:
+    made.append(rebuild(*arguments))
+    return made[-1]
 
 
-def _rebuild_tensor(lent: list[Any], places: dict[int, memoryview], buffer: Any, *arguments: Any) -> Any:
+def _rebuild_tensor(lent: Lent, places: dict[int, memoryview], buffer: Any, *arguments: Any) -> Any:
     """A tensor refers to its buffer in a way that does not keep the buffer from being released: it gets one of its own."""
-    place = places.get(id(buffer), buffer)
-    return _noted(lent, tensors.rebuild_counting, tensors.rebuild_tensor, memoryview(place), *arguments)
+    place = memoryview(places.get(id(buffer), buffer))
+    return _noted(lent.tensors, tensors.outside_inference, tensors.rebuild_tensor, place, *arguments)
 
 
 def _end(one: Any) -> None:
@@ -150,11 +167,11 @@ def _end(one: Any) -> None:
     if isinstance(one, memoryview):
         with contextlib.suppress(BufferError):
             one.release()
-    elif tensors.is_tensor(one):
-        tensors.empty(one)
     elif type(one) is getattr(sys.modules.get("numpy"), "ndarray", None):
         # What the pickle of an array does to give it its elements, also gives it none.
         one.__setstate__((1, (0,), one.dtype, False, b""))
+    elif tensors.is_tensor(one):
+        tensors.empty(one)
 
 
 def _forget(error: BaseException | None) -> None:
