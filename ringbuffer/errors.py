@@ -202,3 +202,7 @@ class MissingExtraError(RingBufferError, ImportError):
 
 class TraceFileError(TokenError):
     """A file of a run cannot be read or written, is not one, or tells of a step that the tables do not have."""
+
+
+class ReadOnlyError(RingBufferError, ValueError):
+    """A message that was lent out to be read was written to. The text says to which part of it."""
