@@ -72,7 +72,9 @@ class Peers:
         seconds_ago = (time.monotonic_ns() - last_sign_ns) / 1e9
         who = f"{name_of(rank)} (pid {entry.pid}) of ring {self._buffer.name}"
         if left:
-            how = f"{who} has closed its end {seconds_ago:.3g} s ago, and the ring is unlinked, so that nobody can take its place"
+            how = (
+                f"{who} has closed its end {seconds_ago:.3g} s ago, and the ring is unlinked, so that nobody can take its place"
+            )
         else:
             how = f"{who} is gone without having closed its end, since {seconds_ago:.3g} s at the most"
         way_out = f"evict({rank}) lets the writer go on without it; " if self._rank == WRITER else ""

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ringbuffer.errors import FrameError
-from ringbuffer.frames import (
+from ringbuffer.codec.frames import (
     BYTES,
     FIRST,
     FRAME_BYTES,

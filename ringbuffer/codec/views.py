@@ -25,10 +25,10 @@ from collections.abc import Callable
 from sys import getrefcount
 from typing import Any, Final
 
-from ringbuffer import tensors
+from ringbuffer.codec import tensors
+from ringbuffer.codec.frames import BYTES, PICKLE
+from ringbuffer.codec.message import check_kind, spans, undecodable
 from ringbuffer.errors import FrameError, ReadOnlyError
-from ringbuffer.frames import BYTES, PICKLE
-from ringbuffer.message import check_kind, spans, undecodable
 
 _REBUILD_ARRAY: Final = {("numpy._core.numeric", "_frombuffer"), ("numpy.core.numeric", "_frombuffer")}
 _REBUILD_PARAMETER: Final = ("torch._utils", "_rebuild_parameter")

@@ -28,8 +28,8 @@ from itertools import accumulate
 from typing import Final, NamedTuple
 
 from ringbuffer.errors import FrameError
+from ringbuffer.memory.layout import FRAME_BYTES
 
-FRAME_BYTES: Final = 32
 TOTAL_BYTES_MAX: Final = 1 << 46
 """No message is larger than the largest ring."""
 
@@ -293,13 +293,28 @@ class Assembly:
             self._body += part
         return bool(frame.part & LAST)
 
-    def take(self) -> tuple[int, bytearray | bytes]:
-        """The kind and the body of the message that is whole. The next part is then a first one."""
+    @property
+    def is_whole(self) -> bool:
+        """Whether all parts of a message were taken."""
+        return self._body is not None and self.received_bytes == self._total_bytes
+
+    @property
+    def sequence(self) -> int:
+        """The number of the block that was taken last."""
+        return self._sequence
+
+    def whole(self) -> tuple[int, bytearray | bytes]:
+        """The kind and the body of the message that is whole. It stays here until it is withdrawn, or another begins."""
         body = self._body
         assert body is not None, "a message was put together"
         assert self.received_bytes == self._total_bytes, "all of it"
-        self._body = None
         return self._kind, body.getvalue() if isinstance(body, io.BytesIO) else body
+
+    def take(self) -> tuple[int, bytearray | bytes]:
+        """The kind and the body of the message that is whole. The next part is then a first one."""
+        found = self.whole()
+        self._body = None
+        return found
 
     def withdraw(self) -> bool:
         """Forget an unfinished message. Whether there was one."""
