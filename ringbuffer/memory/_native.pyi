@@ -1,5 +1,5 @@
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Callable, Iterable
+from typing import Any, Final
 
 from typing_extensions import Buffer
 
@@ -8,13 +8,29 @@ WAIT: Final[int]
 FOUND: Final[int]
 ENDED: Final[int]
 GOING: Final[int]
+BUSY: Final[int]
+TOO_LARGE: Final[int]
 WOKEN: Final[int]
 CHANGED: Final[int]
 TIMED_OUT: Final[int]
 INTERRUPTED: Final[int]
 ACCESSES_BETWEEN_SIGNALS: Final[int]
+PICKLE: Final[int]
+BYTES: Final[int]
+WHOLE: Final[int]
+COPY_MAX_BYTES: Final[int]
 
 class Runner:
+    in_use: bool
+    pending: bytes | None
+    @property
+    def pending_kind(self) -> int: ...
+    @property
+    def result(self) -> int: ...
+    @property
+    def can_rest(self) -> bool: ...
+    @property
+    def views(self) -> tuple[Runner]: ...
     def __new__(
         cls,
         buffer: Buffer,
@@ -24,11 +40,22 @@ class Runner:
         entry_stride: int,
         readers: int,
         own: int,
+        position_offset: int,
+        awake_offset: int,
+        data_offset: int,
+        block_stride: int,
+        chunk_bytes: int,
     ) -> Runner: ...
     def begin(self) -> int: ...
     def finish(self) -> int: ...
     def abort(self) -> int: ...
     def where(self) -> int: ...
+    def done(self) -> int: ...
+    def resume(self, done: int, /) -> None: ...
+    def rest(self, timeout_seconds: float | None, /) -> int: ...
+    def rouse(self) -> None: ...
+    def send(self, kind: int, data: Buffer, /) -> int: ...
+    def receive(self, decode: Callable[[bytes], Any] | None, /) -> Any: ...
     def enter(self, call: str, /) -> int: ...
     def stop(self) -> tuple[int, int, tuple[int, ...]]: ...
     def step(self, rank: int, /) -> tuple[int, int, int]: ...

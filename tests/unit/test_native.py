@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import itertools
 import signal
+import struct
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import pytest
 from edits import FENCES_AND_LOCKS, variants
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from interpreting import COMPOSED, SEVERAL, WORDS, Interpreter, Places, composed
 from support import (
     LONG_SECONDS,
     Background,
@@ -25,27 +27,35 @@ from support import (
     what,
 )
 
-from ringbuffer.compiled import ENDED, FOUND, WAIT, Compiled, bind_native, bind_python
+from ringbuffer.compiled import ENDED, FOUND, WAIT, Compiled, Runner, bind_native, bind_python, step_native, step_python
 from ringbuffer.errors import VariantError
 from ringbuffer.memory import encoding
 from ringbuffer.memory.encoding import EncodedRow, encode
 from ringbuffer.memory.layout import Layout
 from ringbuffer.memory.shared import Segment
-from ringbuffer.protocol import ORIGINAL, PROTOCOL, Edge, Flag, Instruction, Kind, Ordering, Outcome, Program, Variant
+from ringbuffer.protocol import ORIGINAL, PROTOCOL, Edge, Flag, Kind, Ordering, Outcome, Program, Table, Variant
+from ringbuffer.protocol.waking import Waking, executed
 
 pytestmark = needs_extension
 READERS, BLOCKS, MARGIN, STRIDE = 3, 2, 5, 7
-"""The flags of the tests lie in a buffer of their own, with bytes around and between them that nothing may touch."""
-SIZE = 2 * MARGIN + BLOCKS * STRIDE
+"""What the tests run on lies in a buffer of their own, with bytes around and between that nothing may touch."""
+FLAGS_END = 2 * MARGIN + BLOCKS * STRIDE
+AWAKE_AT, POSITION_AT, DATA_AT, CHUNK, BLOCK_STRIDE = 28, 48, 61, 16, 51
+SIZE = DATA_AT + BLOCKS * BLOCK_STRIDE + MARGIN
+assert FLAGS_END <= AWAKE_AT
+assert AWAKE_AT + 4 * (1 + READERS) < POSITION_AT
+PLACES: Final = Places(READERS, BLOCKS, MARGIN, STRIDE, AWAKE_AT, POSITION_AT)
 CALLS: Final = ("begin", "finish", "abort")
-ACCESSES_MAX: Final = 500
-"""More than a table takes that does not run in circles."""
-SEVERAL = (Flag.EACH, Flag.BUT_LAST)
+ALL_CALLS: Final = (*CALLS, "rest")
 UNTIMED = settings(deadline=None)
 
 
 def side(variant: Variant, rank: int) -> Program:
     return variant.programs[0 if rank == -1 else 1]
+
+
+def table_of(variant: Variant, rank: int) -> Table:
+    return variant.writer if rank == -1 else variant.reader
 
 
 def offset_of(block: int, place: int) -> int:
@@ -55,91 +65,9 @@ def offset_of(block: int, place: int) -> int:
 def runner_of(rows: object, memory: bytearray, rank: int = -1, **changes: Any) -> Any:
     """A runner on the flags in ``memory``."""
     sizes = {"blocks": BLOCKS, "flags_offset": MARGIN, "entry_stride": STRIDE, "readers": READERS, "own": 1 + rank}
-    return the_extension().Runner(**({"buffer": memory, "rows": rows} | sizes | changes))
-
-
-class Interpreter:
-    """The rows of one actor, interpreted in Python, one access at a time. It knows all that rows can say: fences, locks, loops.
-
-    ``access`` makes one access and returns ``None``, or how the call ends.
-    """
-
-    def __init__(self, program: Program, memory: bytearray, rank: int) -> None:
-        self.program, self.memory, self.rank = program, memory, rank
-        self.block = self.pc = self.lock = 0
-        self.todo: set[int] = set()
-        self.zeros = 0
-        self.touched: tuple[int, int] = (-1, -1)
-
-    def enter(self, call: str) -> int | None:
-        if call == "begin":
-            return self._land(0)
-        (payload,) = [instruction for instruction in self.program.instructions if instruction.row.is_payload]
-        return self._take(payload, Outcome.DONE if call == "finish" else Outcome.ABORTED)
-
-    def ranks(self) -> tuple[int, ...]:
-        """What may be visited next."""
-        return tuple(sorted(self.todo)) if self.program[self.pc].row.access.flag in SEVERAL else (0,)
-
-    def access(self, rank: int) -> int | None:
-        instruction = self.program[self.pc]
-        access = instruction.row.access
-        several = access.flag in SEVERAL
-        self.touched = (-1, -1)
-        if access.kind is Kind.FENCE:
-            return self._take(instruction, Outcome.DONE)
-        if several and not self.todo:
-            return self._take(instruction, Outcome.ONE if access.kind is Kind.LOAD else Outcome.DONE)
-        value = self._touch(instruction, rank)
-        if not several:
-            loaded = Outcome.ONE if value else Outcome.ZERO
-            return self._take(instruction, loaded if access.kind is Kind.LOAD else Outcome.DONE)
-        self.todo.remove(rank)
-        if access.kind is Kind.LOAD:
-            self.zeros += value != 1
-            if self.zeros > access.missing_allowed:
-                return self._take(instruction, Outcome.ZERO)
-        if self.todo:
-            return None
-        return self._take(instruction, Outcome.ONE if access.kind is Kind.LOAD else Outcome.DONE)
-
-    def _touch(self, instruction: Instruction, rank: int) -> int:
-        access = instruction.row.access
-        new = access.value
-        if access.flag is Flag.LOCK:
-            old, self.lock = self.lock, self.lock if new is None else new
-            self.touched = (-1, new if access.kind is Kind.STORE and new is not None else old)
-            return old
-        neighbour = 0 if self.rank == READERS - 1 else self.rank + 1
-        single = {Flag.WRITTEN: 0, Flag.OWN: 1 + self.rank, Flag.NEIGHBOUR: 1 + neighbour}
-        offset = offset_of(self.block, single.get(access.flag or Flag.LOCK, 1 + rank))
-        old = self.memory[offset]
-        if new is not None:
-            self.memory[offset] = new
-        self.touched = (offset, new if access.kind is Kind.STORE and new is not None else old)
-        return old
-
-    def _take(self, instruction: Instruction, outcome: Outcome) -> int | None:
-        branch = instruction.branch(outcome)
-        self.block = (self.block + branch.advance) % BLOCKS
-        if branch.edge is Edge.FORWARD or (branch.edge is Edge.RESTARTED and branch.pc):
-            return self._land(branch.pc)
-        return WAIT if branch.edge is Edge.WAITED else ENDED
-
-    def _land(self, pc: int) -> int | None:
-        self.pc, self.zeros = pc, 0
-        flag = self.program[pc].row.access.flag
-        self.todo = set(range(READERS - (flag is Flag.BUT_LAST))) if flag in SEVERAL else set()
-        return FOUND if self.program[pc].row.is_payload else None
-
-    def run(self, call: str) -> int | None:
-        """A whole call, with the ranks in their order; ``None`` where it runs in circles."""
-        result = self.enter(call)
-        for _ in range(ACCESSES_MAX):
-            if result is not None:
-                break
-            result = self.access(min(self.ranks(), default=0))
-        return result
+    places = {"position_offset": POSITION_AT, "awake_offset": AWAKE_AT}
+    frames = {"data_offset": DATA_AT, "block_stride": BLOCK_STRIDE, "chunk_bytes": CHUNK}
+    return the_extension().Runner(**({"buffer": memory, "rows": rows} | sizes | places | frames | changes))
 
 
 ANY = variants(keep=("W4", "R3"))
@@ -151,37 +79,60 @@ BITS = st.binary(min_size=BLOCKS * (1 + READERS), max_size=BLOCKS * (1 + READERS
 BYTES = st.binary(min_size=BLOCKS * (1 + READERS), max_size=BLOCKS * (1 + READERS)).map(
     lambda b: bytes(x if x > 127 else x & 1 for x in b)
 )
-SCHEDULE = st.lists(st.tuples(st.sampled_from(CALLS), BYTES), min_size=1, max_size=6)
+WORDS_IN_MEMORY = st.lists(st.sampled_from([0, 1, 1, 2, 256, 1 << 31]), min_size=1 + READERS, max_size=1 + READERS).map(tuple)
+Situation: TypeAlias = tuple[str, bytes, tuple[int, ...]]
+"""A call, and the flags and the words that it finds."""
+SCHEDULE = st.lists(st.tuples(st.sampled_from(ALL_CALLS), BYTES, WORDS_IN_MEMORY), min_size=1, max_size=6)
 
 
-def put(memory: bytearray, flags: bytes) -> None:
+def put(memory: bytearray, flags: bytes, words: tuple[int, ...]) -> None:
     for block, place in itertools.product(range(BLOCKS), range(1 + READERS)):
         memory[offset_of(block, place)] = flags[block * (1 + READERS) + place]
+    struct.pack_into(f"={1 + READERS}I", memory, AWAKE_AT, *words)
 
 
-def compare_calls(rows: object, program: Program, rank: int, schedule: list[tuple[str, bytes]]) -> None:
-    """Whole calls: the same result, the same bytes everywhere in the buffer, and the same block afterwards."""
+def rests(runner: Any, call: str) -> bool:
+    """Whether there is something to do: the tables that cannot rest refuse it."""
+    if call == "rest" and not runner.can_rest:
+        with pytest.raises(ValueError, match="no row lies down"):
+            runner.rest(0)
+        return False
+    return True
+
+
+def called(runner: Any, call: str) -> Any:
+    """A call, of which none lasts."""
+    return runner.rest(0) if call == "rest" else getattr(runner, call)()
+
+
+def compare_calls(rows: object, program: Program, rank: int, schedule: list[Situation]) -> None:
+    """Whole calls: the same result, the same bytes everywhere in the buffer, and the same place afterwards."""
     mine, its = bytearray(b"\xa5" * SIZE), bytearray(b"\xa5" * SIZE)
-    interpreter, runner = Interpreter(program, mine, rank), runner_of(rows, its, rank)
-    for call, flags in schedule:
-        put(mine, flags)
-        put(its, flags)
+    interpreter, runner = Interpreter(program, mine, rank, PLACES), runner_of(rows, its, rank)
+    for call, flags, words in schedule:
+        put(mine, flags, words)
+        put(its, flags, words)
+        if not rests(runner, call):
+            continue
         expected = interpreter.run(call)
         if expected is None:
             return  # it runs in circles, and so would the runner; tried below, step by step
-        assert (getattr(runner, call)(), runner.where(), its) == (expected, interpreter.block, mine)
+        assert (called(runner, call), its) == (expected, mine)
+        assert (runner.where(), runner.done()) == (interpreter.block, interpreter.done)
 
 
 def compare_steps(
-    rows: object, program: Program, rank: int, schedule: list[tuple[str, bytes]], pick: Callable[[tuple[int, ...]], int]
+    rows: object, program: Program, rank: int, schedule: list[Situation], pick: Callable[[tuple[int, ...]], int]
 ) -> None:
     """Step by step: where it stands, what it may visit, the byte that it touches, the value, all other bytes."""
     going = the_extension().GOING
     mine, its = bytearray(b"\xa5" * SIZE), bytearray(b"\xa5" * SIZE)
-    interpreter, runner = Interpreter(program, mine, rank), runner_of(rows, its, rank)
-    for call, flags in schedule:
-        put(mine, flags)
-        put(its, flags)
+    interpreter, runner = Interpreter(program, mine, rank, PLACES), runner_of(rows, its, rank)
+    for call, flags, words in schedule:
+        put(mine, flags, words)
+        put(its, flags, words)
+        if not rests(runner, call):
+            continue
         expected = interpreter.enter(call)
         assert runner.enter(call) == (going if expected is None else expected)
         for _ in range(40):
@@ -193,25 +144,27 @@ def compare_steps(
             expected = interpreter.access(rank_visited)
             assert runner.step(rank_visited) == (going if expected is None else expected, *interpreter.touched)
             assert its == mine
-        assert runner.where() == interpreter.block
+        assert (runner.where(), runner.done()) == (interpreter.block, interpreter.done)
 
 
 # It does what Python does.
 
 
 @UNTIMED
-@given(ANY, RANKS, SCHEDULE)
-def test_calls_do_what_an_interpreter_of_the_rows_does(variant: Variant, rank: int, schedule: list[tuple[str, bytes]]) -> None:
-    program = side(variant, rank)
+@given(ANY, COMPOSED, RANKS, SCHEDULE)
+def test_calls_do_what_an_interpreter_of_the_rows_does(
+    variant: Variant, extra: str | Waking | None, rank: int, schedule: list[Situation]
+) -> None:
+    program = composed(table_of(variant, rank), extra)
     compare_calls(encode(program), program, rank, schedule)
 
 
 @UNTIMED
-@given(ANY, RANKS, SCHEDULE, st.randoms(use_true_random=False))
+@given(ANY, COMPOSED, RANKS, SCHEDULE, st.randoms(use_true_random=False))
 def test_steps_do_what_an_interpreter_of_the_rows_does_in_any_order_of_flags(
-    variant: Variant, rank: int, schedule: list[tuple[str, bytes]], random: Any
+    variant: Variant, extra: str | Waking | None, rank: int, schedule: list[Situation], random: Any
 ) -> None:
-    program = side(variant, rank)
+    program = composed(table_of(variant, rank), extra)
     compare_steps(encode(program), program, rank, schedule, random.choice)
 
 
@@ -225,12 +178,14 @@ def segments() -> Iterator[tuple[Segment, Segment]]:
 
 
 @contextmanager
-def both(program: Program, segments: tuple[Segment, Segment], rank: int, *, stepping: bool = False) -> Iterator[list[Compiled]]:
+def both(
+    program: Program, segments: tuple[Segment, Segment], rank: int, makers: tuple[Any, Any] = (bind_python, bind_native)
+) -> Iterator[list[Any]]:
     """The rows in Python and in C, each on a segment of its own."""
-    ends: list[Compiled] = []
+    ends: list[Any] = []
     try:
-        for make, segment in zip((bind_python, bind_native), segments, strict=True):
-            ends.append(make(program, segment, rank, stepping=stepping))
+        for make, segment in zip(makers, segments, strict=True):
+            ends.append(make(program, segment, rank))
         yield ends
     finally:
         for view in (view for end in ends for view in end.views):
@@ -238,27 +193,36 @@ def both(program: Program, segments: tuple[Segment, Segment], rank: int, *, step
 
 
 @UNTIMED
-@given(PYTHONS, RANKS, st.lists(st.tuples(st.sampled_from(CALLS), BITS), min_size=1, max_size=6))
+@given(PYTHONS, COMPOSED, RANKS, st.lists(st.tuples(st.sampled_from(ALL_CALLS), BITS, WORDS_IN_MEMORY), min_size=1, max_size=6))
 def test_calls_on_a_segment_do_what_compiled_python_does_to_every_byte(
-    segments: tuple[Segment, Segment], variant: Variant, rank: int, schedule: list[tuple[str, bytes]]
+    segments: tuple[Segment, Segment], variant: Variant, extra: str | Waking | None, rank: int, schedule: list[Situation]
 ) -> None:
-    program = side(variant, rank)
+    program = composed(table_of(variant, rank), extra)
     refused = [what(lambda make=make: make(program, segments[0], rank)) for make in (bind_python, bind_native)]  # type: ignore[misc]
     if isinstance(refused[0], tuple):
         assert refused[0] == refused[1]
         return
     for end in refused:
-        for view in end.views:
-            view.release()
+        end.release()
     with both(program, segments, rank) as (python, in_c):
-        for call, flags in schedule:
+        assert python.can_rest == in_c.can_rest
+        for end in (python, in_c):
+            end.resume(len(schedule))
+        for call, flags, words in schedule:
             for segment in segments:
-                for block in range(BLOCKS):
-                    segment.flags(block)[:] = flags[block * (1 + READERS) :][: 1 + READERS]
-            assert getattr(python, call)() == getattr(in_c, call)()
-            assert python.where() == in_c.where()
+                put_in_segment(segment, flags, words)
+            if rests(python, call) and rests(in_c, call):
+                assert called(python, call) == called(in_c, call)
+            assert (python.where(), python.done()) == (in_c.where(), in_c.done())
             header = segments[0].header.header_bytes
             assert segments[0].whole()[header:] == segments[1].whole()[header:]
+
+
+def put_in_segment(segment: Segment, flags: bytes, words: tuple[int, ...]) -> None:
+    for block in range(BLOCKS):
+        segment.flags(block)[:] = flags[block * (1 + READERS) :][: 1 + READERS]
+    with segment.whole() as whole:
+        struct.pack_into(f"={1 + READERS}I", whole, segment.layout.awake_offset, *words)
 
 
 @pytest.mark.parametrize("rank", [-1, 0, READERS - 1])
@@ -276,21 +240,28 @@ def test_damaged_flags_are_taken_for_the_same(variant: Variant, rank: int, segme
             assert results[0] == results[1]
 
 
-def test_stepping_generators_are_those_of_python(segments: tuple[Segment, Segment]) -> None:
+@pytest.mark.parametrize("whole", [False, True], ids=["table", "composed"])
+def test_stepping_generators_are_those_of_python(whole: bool, segments: tuple[Segment, Segment]) -> None:
     for rank in (-1, 0, READERS - 1):
-        with both(side(PROTOCOL, rank), segments, rank, stepping=True) as ends:
-            for flags, call, reverse in itertools.product((b"\0" * 4, b"\1" * 4, b"\1\1\0\1"), CALLS, (False, True)):
+        program = executed(table_of(PROTOCOL, rank)) if whole else side(PROTOCOL, rank)
+        with both(program, segments, rank, (step_python, step_native)) as ends:
+            for flags, call, reverse, words in itertools.product(
+                (b"\0" * 4, b"\1" * 4, b"\1\1\0\1"),
+                ALL_CALLS if whole else CALLS,
+                (False, True),
+                ((1,) * 4, (1, 0, 1, 2), (0,) * 4),
+            ):
                 told = []
                 for end, segment in zip(ends, segments, strict=True):
-                    for block in range(BLOCKS):
-                        segment.flags(block)[:] = flags
+                    put_in_segment(segment, flags * BLOCKS, words)
                     running, stops, answer = getattr(end, call)(), [], None
                     try:
                         while True:
                             stops.append(running.send(answer))
-                            answer = stops[-1][2][-1 if reverse else 0]
+                            answer = max(stops[-1][2], default=0) if reverse else min(stops[-1][2], default=0)
                     except StopIteration as ended:
-                        told.append((ended.value, stops, end.where(), [bytes(segment.flags(b)) for b in range(BLOCKS)]))
+                        start = segment.layout.metadata_offset
+                        told.append((ended.value, stops, end.where(), end.done(), bytes(segment.whole()[start:])))
                 assert told[0] == told[1]
 
 
