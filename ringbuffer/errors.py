@@ -20,7 +20,14 @@ def _rebuild(cls: type[RingBufferError], args: tuple[object, ...], attributes: d
 
 
 class RingBufferError(Exception):
-    """Base of all errors of this package. All of them survive pickling, so a pool of processes can pass them on."""
+    """Base of all errors of this package. All of them survive pickling, so a pool of processes can pass them on.
+
+    Attributes: ``sent_bytes`` and ``total_bytes``, of a message that was being sent: how much of it the readers have been given
+    (0 unless it takes several blocks), and how much it is in all.
+    """
+
+    sent_bytes: int = 0
+    total_bytes: int = 0
 
     def __reduce__(self) -> tuple[object, ...]:
         return _rebuild, (type(self), self.args, self.__dict__)

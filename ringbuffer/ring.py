@@ -2,8 +2,8 @@
 
 Rules: creating reserves all memory; pickling passes a handle, and unpickling attaches; ``close()`` lets go of the memory in
 this process, ``unlink()`` removes the name for all; leaving a ``with`` does what is this process's to do. A creator that
-ends without either removes the name all the same. Limits: a rank has one endpoint per ring object; that two ring objects, or two
-processes, use one rank, is noticed when an endpoint claims it.
+ends without either removes the name all the same. Limits: a rank has one endpoint per ring object; that two ring objects, or
+two processes, use one rank, is noticed when an endpoint claims it.
 """
 
 from __future__ import annotations

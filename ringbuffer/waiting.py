@@ -3,7 +3,8 @@
 A wait has three parts: look again at once a few times; then yield the processor between two looks, for a bounded time; then
 sleep until the other side wakes (``protocol/waking.py``), in slices, between which the endpoint looks whether whom it waits for
 still lives. Rules: times are seconds on the monotonic clock. Limits: a table in which waiting actors go on to other blocks
-(a scanning one), and a platform without futexes, sleep for short times instead, which costs latency and a little processor time.
+(a scanning one), and a platform without futexes, sleep for short times instead, which costs latency and a little processor
+time.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from dataclasses import dataclass
 from typing import Final
 
 SLICE_SECONDS: Final = 0.1
-"""The longest sleep: how late, at most, an endpoint notices that whom it waits for is gone. (A waker does not wait for its end.)"""
+"""The longest sleep: how late, at most, an endpoint notices that whom it waits for is gone. (A waker does not wait for its
+end.)"""
 NAP_SECONDS: Final = 0.000_5
 """The longest sleep where nobody wakes the sleeper."""
 
@@ -24,8 +26,8 @@ WARNING_INTERVAL_DEFAULT_SECONDS: Final = 60.0
 
 @dataclass(frozen=True, slots=True)
 class WaitOptions:
-    """The windows of a wait. ``spin_count``: how often an endpoint looks again at once. ``yield_seconds``: how long it then yields
-    the processor between two looks. After that it sleeps until it is woken.
+    """The windows of a wait. ``spin_count``: how often an endpoint looks again at once. ``yield_seconds``: how long it then
+    yields the processor between two looks. After that it sleeps until it is woken.
 
     Longer windows save the other side system calls and cost processor time while idle; the defaults are measured on two cores
     that eight processes share. Raises ``ValueError`` for a count or a time below 0.

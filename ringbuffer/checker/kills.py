@@ -2,12 +2,12 @@
 
 A victim runs a real endpoint on a real segment, but row by row (the stepping form of ``compiled.py``), and kills itself with
 SIGKILL before a given step. It tells its parent every step beforehand, and where it would sleep it waits for its parent's word,
-so that the step of a given number is the same in every run. The parent has the other ends; it must be told of the death, must get what
-was published, whole, in order and once, and a successor must go on just where the victim stopped; for every second killed
-reader, the writer evicts it instead. Victims run as endpoints do: with notes, sleeping and waking.
+so that the step of a given number is the same in every run. The parent has the other ends; it must be told of the death, must
+get what was published, whole, in order and once, and a successor must go on just where the victim stopped; for every second
+killed reader, the writer evicts it instead. Victims run as endpoints do: with notes, sleeping and waking.
 
-Rules: processes are spawned; every wait is bounded; nothing is left behind. Limits: one scenario for each side; a process can be
-killed inside of a row only where a row is several machine instructions, which are those of copying or of a system call.
+Rules: processes are spawned; every wait is bounded; nothing is left behind. Limits: one scenario for each side; a process can
+be killed inside of a row only where a row is several machine instructions, which are those of copying or of a system call.
 """
 
 from __future__ import annotations
@@ -19,11 +19,12 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection
 from typing import Any, Final
 
 from ringbuffer.checker.processes import RunFailed, _start_without_interrupts
-from ringbuffer.compiled import BUSY, FOUND, Runner, bind
+from ringbuffer.compiled import BUSY, Runner, bind
 from ringbuffer.endpoint import ShmRingBufferIO
 from ringbuffer.errors import PeerDied
 from ringbuffer.memory.shared import Segment
@@ -88,8 +89,14 @@ class _Doomed:
         self._runner: Any = bind(program, segment, rank, stepping=True)
         self._program = program
         self.in_use, self.pending, self.pending_kind, self.can_rest = False, None, 0, True
-        for name in ("where", "done", "resume", "rouse", "release"):
-            setattr(self, name, getattr(self._runner, name))
+        self.where, self.done, self.resume = self._runner.where, self._runner.done, self._runner.resume
+
+    def release(self) -> None:
+        for view in self._runner.views:
+            view.release()
+
+    def rouse(self) -> None:
+        """Nobody else is in this process."""
 
     def begin(self) -> int:
         return self._run(self._runner.begin())
@@ -101,7 +108,7 @@ class _Doomed:
         return self._run(self._runner.abort())
 
     def rest(self, _: float) -> int:
-        return self._run(self._runner.rest(0.0))
+        return self._run(self._runner.rest())
 
     def send(self, *_: Any) -> int:
         return BUSY
@@ -276,7 +283,8 @@ class _Run:
         for rank in range(READERS):
             while len(self.received[rank]) < published:
                 self._note(rank, self.ends[rank].recv_bytes(WAIT_SECONDS))
-            slowest = max(slowest, self._told(lambda rank=rank: self.ends[rank].recv_bytes(WAIT_SECONDS), -1, row))  # type: ignore[misc]
+            receive = partial(self.ends[rank].recv_bytes, WAIT_SECONDS)
+            slowest = max(slowest, self._told(receive, -1, row))
         with ShmRingBufferIO(self.ring, -1) as successor:
             for number in range(published, published + BLOCKS + 1):
                 successor.send_bytes(message_of(number), WAIT_SECONDS)
@@ -317,6 +325,3 @@ class _Run:
                 raise self._failed(f"the report names somebody else: {error}", row) from error
             return time.monotonic() - started
         raise self._failed("nobody was told of the death", row)
-
-
-assert FOUND != BUSY, "two results"

@@ -28,9 +28,10 @@ import sys
 from collections.abc import Sized
 from typing import Any, Final
 
-from ringbuffer.codec.frames import BYTES, FRAME_BYTES, GATHERED, KIND_NAMES, PICKLE, RAW, Gathered
+from ringbuffer.codec.frames import BYTES, GATHERED, KIND_NAMES, PICKLE, RAW, Gathered
 from ringbuffer.codec.tensors import reducers, tensor_type
 from ringbuffer.errors import DecodeError, EncodeError, FrameError
+from ringbuffer.memory.layout import FRAME_BYTES
 
 PICKLE_PROTOCOL: Final = 5
 ALIGNMENT_BYTES: Final = 64
@@ -225,7 +226,8 @@ def decode(kind: int, body: memoryview) -> Any:
 
 
 def decode_assembled(kind: int, body: bytearray | bytes) -> Any:
-    """The object that a body is which :class:`~ringbuffer.codec.frames.Assembly` put together: as :func:`decode`, without a copy."""
+    """The object that a body is which :class:`~ringbuffer.codec.frames.Assembly` put together: as :func:`decode`, without a
+    copy."""
     if kind == BYTES:
         return bytes(body)  # which is the same object, if it is bytes
     with memoryview(body) as view:

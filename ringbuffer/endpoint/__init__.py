@@ -3,15 +3,15 @@
 Rules:
 
 * A wait that times out or is cancelled, a peer that is gone, a body that raises and an object that cannot be encoded change
-  nothing: the next call goes on where this one stood. So does one that ``KeyboardInterrupt`` has ended: a message that was marked
-  as read and not given to its caller is kept, and the next call gives it.
-* One use at a time: nested or concurrent use of an endpoint raises. Telling so costs one attribute: CPython switches threads
-  only where it also raises ``KeyboardInterrupt``, and there is no such point between the test and the assignment.
-* A small message takes one call of the runner (``compiled.py``). Whatever that does not do (it waits, say, or the message is
-  large) is done by ``waiter.py``, ``inbox.py``, ``outbox.py`` and ``hold.py``, which are whole without it.
+  nothing: the next call goes on where this one stood. So does one that ``KeyboardInterrupt`` has ended: a message that was
+  marked as read and not given to its caller is kept, and the next call gives it. * One use at a time: nested or concurrent use
+  of an endpoint raises. Telling so costs one attribute: CPython switches threads only where it also raises
+  ``KeyboardInterrupt``, and there is no such point between the test and the assignment. * A small message takes one call of the
+  runner (``compiled.py``). Whatever that does not do (it waits, say, or the message is large) is done by ``waiter.py``,
+  ``inbox.py``, ``outbox.py`` and ``hold.py``, which are whole without it.
 
-Limits: a message of several blocks that a writer gives up in the middle costs its readers the blocks that were sent; the parts that
-a reader had taken when it was killed are gone with it, and its successor passes over the rest of that message.
+Limits: a message of several blocks that a writer gives up in the middle costs its readers the blocks that were sent; the parts
+that a reader had taken when it was killed are gone with it, and its successor passes over the rest of that message.
 """
 
 from __future__ import annotations
@@ -132,8 +132,9 @@ class ShmRingBufferIO:
         """Send ``obj`` to every reader, waiting for free blocks for up to ``timeout`` seconds (``None``: for ever).
 
         An object that takes more than a block flows through as many as it needs. Raises :class:`EncodeError`,
-        :class:`WaitTimeoutError`, :class:`WaitCancelledError` or :class:`PeerDied`; in each case no reader gets it. Where a part of
-        it was sent already (the error's ``sent_bytes``), :meth:`resume` sends the rest, and whatever else is sent withdraws it.
+        :class:`WaitTimeoutError`, :class:`WaitCancelledError` or :class:`PeerDied`; in each case no reader gets it. Where a
+        part of it was sent already (the error's ``sent_bytes``), :meth:`resume` sends the rest, and whatever else is sent
+        withdraws it.
         """
         if self._refuse_write is not None:
             raise self._refuse_write(self, "enqueue")
@@ -147,8 +148,8 @@ class ShmRingBufferIO:
     def send_bytes(self, data: Any, timeout: float | None = None) -> None:
         """Send bytes as they are, of any size: anything like ``bytes`` that has no gaps. No pickle is made of them.
 
-        ``recv_bytes`` and ``dequeue`` give them as ``bytes``, ``read`` as a view. Raises ``TypeError`` for what is not like bytes, and
-        otherwise what :meth:`enqueue` does.
+        ``recv_bytes`` and ``dequeue`` give them as ``bytes``, ``read`` as a view. Raises ``TypeError`` for what is not like
+        bytes, and otherwise what :meth:`enqueue` does.
         """
         if timeout is not None:
             check_timeout(timeout)
@@ -180,9 +181,9 @@ class ShmRingBufferIO:
     def dequeue(self, timeout: float | None = None) -> Any:
         """Return the next object, waiting for it for up to ``timeout`` seconds (``None``: for ever). Its memory is its own.
 
-        Raises :class:`WaitTimeoutError`, :class:`WaitCancelledError`, :class:`PeerDied`; :class:`DecodeError` for a message that
-        cannot be unpickled, which is consumed, with its bytes in the error; :class:`FrameError` for one that was not written
-        by ``enqueue`` or ``send_bytes``, or is not the next in the stream, which stays unread.
+        Raises :class:`WaitTimeoutError`, :class:`WaitCancelledError`, :class:`PeerDied`; :class:`DecodeError` for a message
+        that cannot be unpickled, which is consumed, with its bytes in the error; :class:`FrameError` for one that was not
+        written by ``enqueue`` or ``send_bytes``, or is not the next in the stream, which stays unread.
         """
         if timeout is not None:
             check_timeout(timeout)
@@ -215,8 +216,8 @@ class ShmRingBufferIO:
     def read(self, timeout: float | None = None) -> MessageHold:
         """``with reader.read() as obj:`` — the next message in place; it is consumed when the body ends.
 
-        Arrays, tensors and bytes in ``obj`` share the block's memory. Arrays and bytes are read-only; a tensor that was written to
-        raises :class:`ReadOnlyError` at the end; after the ``with`` they are empty. A message of more than one block has
+        Arrays, tensors and bytes in ``obj`` share the block's memory. Arrays and bytes are read-only; a tensor that was written
+        to raises :class:`ReadOnlyError` at the end; after the ``with`` they are empty. A message of more than one block has
         memory of its own. If the body raises, the message stays unread and comes again. Entering raises as :meth:`dequeue`.
         """
         self._check_reads(READ, timeout)
@@ -288,7 +289,8 @@ class ShmRingBufferIO:
             self._leave()
 
     def close(self) -> None:
-        """End this endpoint, and give up its role; closing again does nothing. What it has published or not read stays as it is.
+        """End this endpoint, and give up its role; closing again does nothing. What it has published or not read stays as it
+        is.
 
         A call that waits in another thread ends with :class:`ClosedError`.
 

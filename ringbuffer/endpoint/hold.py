@@ -1,9 +1,9 @@
 """Blocks that are lent out for the time of a ``with``: ``acquire_write``, ``acquire_read`` and ``read``.
 
-Rules: a block belongs to the caller inside the ``with`` only. Where something still refers to it at the end (a slice of it or an
-array on it, in a variable, say), it is neither published nor marked, and the error says so. To notice this, each block is lent
-out by an object of its own, whose references are counted when the block comes back. Limits: CPython, as references are counted;
-this is a part of the endpoint, whose private parts it uses.
+Rules: a block belongs to the caller inside the ``with`` only. Where something still refers to it at the end (a slice of it or
+an array on it, in a variable, say), it is neither published nor marked, and the error says so. To notice this, each block is
+lent out by an object of its own, whose references are counted when the block comes back. Limits: CPython, as references are
+counted; this is a part of the endpoint, whose private parts it uses.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """The slow way of receiving: whatever the runner's one call does not do.
 
-It waits, puts together messages of several blocks, and says what is wrong with a message that cannot be delivered. Rules: between
-the mark of a message and its return to the caller, the message is kept in one place or another, so that an interrupt
-loses nothing; what is not in its place in the stream, or says of itself what cannot be, is never delivered and stays unread. Limits:
-who takes over in the middle of a message of several blocks passes over its rest.
+It waits, puts together messages of several blocks, and says what is wrong with a message that cannot be delivered. Rules:
+between the mark of a message and its return to the caller, the message is kept in one place or another, so that an interrupt
+loses nothing; what is not in its place in the stream, or says of itself what cannot be, is never delivered and stays unread.
+Limits: who takes over in the middle of a message of several blocks passes over its rest.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from typing import Any, Final
 from ringbuffer.codec.frames import (
     BYTES,
     FIRST,
-    FRAME_BYTES,
     KIND_NAMES,
     RAW,
     WHOLE,
@@ -26,6 +25,7 @@ from ringbuffer.codec.frames import (
 from ringbuffer.codec.message import decode, decode_assembled, undecodable
 from ringbuffer.compiled import Runner
 from ringbuffer.errors import DecodeError, FrameError
+from ringbuffer.memory.layout import FRAME_BYTES
 
 RECEIVE: Final = "recv_bytes"
 """The call that takes nothing but what ``send_bytes`` has sent."""
@@ -37,8 +37,8 @@ Find = Callable[["float | None"], None]
 class Inbox:
     """What a reader has received and not given away.
 
-    ``frames``: its blocks, read-only. ``find``: how it comes by the next. ``in_order``: whether the number of each block is held to
-    its place in the stream; an experiment with edited tables shows what these do, not what the numbers prevent.
+    ``frames``: its blocks, read-only. ``find``: how it comes by the next. ``in_order``: whether the number of each block is
+    held to its place in the stream; an experiment with edited tables shows what these do, not what the numbers prevent.
     """
 
     def __init__(self, runner: Runner, frames: list[memoryview], find: Find, *, in_order: bool) -> None:
@@ -152,6 +152,6 @@ class Inbox:
             )
         if call == RECEIVE and kind != BYTES:
             raise FrameError(
-                f"this message is an object that enqueue has sent ({KIND_NAMES[kind]}), and recv_bytes takes what send_bytes has"
-                " sent; it is still there: take it with dequeue or read"
+                f"this message is an object that enqueue has sent ({KIND_NAMES[kind]}), and recv_bytes takes what send_bytes"
+                " has sent; it is still there: take it with dequeue or read"
             )

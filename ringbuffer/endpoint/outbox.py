@@ -1,8 +1,8 @@
 """The slow way of sending: whatever the runner's one call does not do.
 
 It waits, and lets a message that is larger than a block flow through as many as it takes. Rules: a message that a wait has
-left unfinished can go on from there, or is withdrawn by the first part of the next one; an interrupted one is withdrawn, as nobody
-knows whether the part that was being sent was. Limits: until it is sent, a message refers to the memory of what is sent.
+left unfinished can go on from there, or is withdrawn by the first part of the next one; an interrupted one is withdrawn, as
+nobody knows whether the part that was being sent was. Limits: until it is sent, a message refers to the memory of what is sent.
 """
 
 from __future__ import annotations

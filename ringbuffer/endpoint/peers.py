@@ -1,13 +1,13 @@
 """The others of an endpoint's ring: who of those it waits for is gone, and who reads in the place of the gone.
 
-A reader waits for the writer, the writer for the readers that have not marked its block. Who holds its role lives; who does not,
-and has not given it up, is gone (``memory/participants.py``). A reader that is evicted has a stand-in: the writer's process runs
-that reader's rows, reading nothing, whenever it would have to wait for it. So the protocol stays as it was checked: every
-rank has a reader. The stand-in takes the rank's role for just as long as it reads; a newcomer that takes the role ends the
-eviction.
+A reader waits for the writer, the writer for the readers that have not marked its block. Who holds its role lives; who does
+not, and has not given it up, is gone (``memory/participants.py``). A reader that is evicted has a stand-in: the writer's
+process runs that reader's rows, reading nothing, whenever it would have to wait for it. So the protocol stays as it was
+checked: every rank has a reader. The stand-in takes the rank's role for just as long as it reads; a newcomer that takes the
+role ends the eviction.
 
-Rules: nothing here is asked but by somebody who has waited for a while. Limits: how long ago somebody was lost is known up to the
-last sign of it.
+Rules: nothing here is asked but by somebody who has waited for a while. Limits: how long ago somebody was lost is known up to
+the last sign of it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ _log = logging.getLogger("ringbuffer")
 
 @dataclass(slots=True)
 class _Peer:
-    """Somebody that is waited for now and then. ``seen_alive_ns``: when it last held its role, as far as this endpoint knows."""
+    """Somebody that is waited for now and then. ``seen_alive_ns``: when it last held its role, as far as this endpoint
+    knows."""
 
     role: Role
     seen_alive_ns: int = 0
@@ -108,7 +109,8 @@ class Peers:
 
     def read_for_the_evicted(self) -> bool:
         """Let every stand-in mark what is published. Whether any block was marked."""
-        return any([self._stand_in(rank, peer) for rank, peer in list(self._peers.items()) if peer.stand_in is not None])
+        marked = [self._stand_in(rank, peer) for rank, peer in list(self._peers.items()) if peer.stand_in is not None]
+        return any(marked)
 
     def _stand_in(self, rank: int, peer: _Peer) -> bool:
         runner = peer.stand_in

@@ -1,8 +1,8 @@
 """How an endpoint comes by its next block: it looks, and waits when it must.
 
-Rules: a wait ends with the block, or with an error that names who waits for whom and changes nothing: a time-out, a cancellation,
-a peer that is gone, an endpoint that was closed. Before an error for a peer that is gone, the block is looked at once
-more: what was published by then is taken. Limits: what happens between two slices of sleep is noticed at their end
+Rules: a wait ends with the block, or with an error that names who waits for whom and changes nothing: a time-out, a
+cancellation, a peer that is gone, an endpoint that was closed. Before an error for a peer that is gone, the block is looked at
+once more: what was published by then is taken. Limits: what happens between two slices of sleep is noticed at their end
 (:data:`~ringbuffer.waiting.SLICE_SECONDS`).
 """
 
@@ -85,7 +85,8 @@ class Waiter:
         return False
 
     def _sleep(self, started: float, deadline: float | None) -> None:
-        """Sleep until the block is found, in slices; between them look for all that may end a wait, and warn as time goes by."""
+        """Sleep until the block is found, in slices; between them look for all that may end a wait, and warn as time goes
+        by."""
         interval = warning_interval_seconds()
         warn_at = started + interval
         self._role.waits(int(started * 1e9))

@@ -67,8 +67,8 @@ class Role:
         return Entry(*PARTICIPANT.unpack(self._bytes))
 
     def presence(self) -> Presence:
-        """Whether somebody else has the role."""
-        if holding.is_held(self._segment.descriptor, self._offset):
+        """Whether somebody has the role."""
+        if self._segment.is_held(self._offset):
             return Presence.HELD
         entry = self.entry()
         if not entry.claimed_at:

@@ -96,29 +96,43 @@ class _Name:
 
 
 class _File:
-    """A segment's file, opened anew for locks. A forked child has an opening of its own in its place."""
+    """A segment's file, opened anew: once to hold locks, and, when somebody asks, once to ask for the locks of all others.
+
+    Who asks by the opening that holds is not told of what that one holds. A forked child has openings of its own instead.
+    """
 
     def __init__(self, descriptor: int) -> None:
+        self.asking = -1
         self.descriptor = holding.reopened(descriptor)
         _open_files.add(self)
 
+    def ask(self, offset: int) -> bool:
+        """Whether anybody holds that byte, this process included."""
+        if self.asking < 0:
+            self.asking = holding.reopened(self.descriptor, os.O_RDONLY)
+        return holding.is_held(self.asking, offset)
+
     def after_fork_in_child(self) -> None:
         """Open anew, and close what is the parent's."""
-        if self.descriptor >= 0:
-            inherited = self.descriptor
-            self.descriptor = -1
+        inherited, asking = self.descriptor, self.asking
+        self.descriptor = self.asking = -1
+        if inherited >= 0:
             with contextlib.suppress(OSError):  # without /proc, or out of descriptors: roles cannot be claimed here
                 self.descriptor = holding.reopened(inherited)
             os.close(inherited)
+        if asking >= 0:
+            os.close(asking)
 
     def close(self) -> None:
         """Close it, and so let go of all roles; again does nothing."""
-        descriptor, self.descriptor = self.descriptor, -1
-        if descriptor >= 0:
-            os.close(descriptor)
+        for descriptor in (self.descriptor, self.asking):
+            if descriptor >= 0:
+                os.close(descriptor)
+        self.descriptor = self.asking = -1
 
     def __del__(self) -> None:
-        self.close()
+        if hasattr(self, "descriptor"):
+            self.close()
 
 
 _open_files: weakref.WeakSet[_File] = weakref.WeakSet()
@@ -217,6 +231,11 @@ class Segment:
                 " /proc, or too many open files); start it with spawn, and attach there"
             )
         return self._file.descriptor
+
+    def is_held(self, offset: int) -> bool:
+        """Whether anybody, this process included, holds the role whose participant's entry begins there."""
+        assert self.descriptor >= 0, "or this has raised"
+        return self._file.ask(offset)
 
     @property
     def is_unlinked(self) -> bool:

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ringbuffer.errors import FrameError
 from ringbuffer.codec.frames import (
     BYTES,
     FIRST,
@@ -29,6 +28,7 @@ from ringbuffer.codec.frames import (
     mark_raw,
     payload,
 )
+from ringbuffer.errors import FrameError
 
 LIMIT_BYTES = 16
 numbers = st.sampled_from((0, 1, 2, 3, 15, 16, 17, (1 << 46) - 1, 1 << 46, (1 << 46) + 1, 1 << 63, (1 << 64) - 1))

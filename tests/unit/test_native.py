@@ -18,7 +18,7 @@ import pytest
 from edits import FENCES_AND_LOCKS, variants
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from interpreting import COMPOSED, SEVERAL, WORDS, Interpreter, Places, composed
+from interpreting import COMPOSED, Interpreter, Places, composed
 from support import (
     LONG_SECONDS,
     Background,
@@ -27,7 +27,7 @@ from support import (
     what,
 )
 
-from ringbuffer.compiled import ENDED, FOUND, WAIT, Compiled, Runner, bind_native, bind_python, step_native, step_python
+from ringbuffer.compiled import ENDED, FOUND, WAIT, Compiled, bind_native, bind_python, step_native, step_python
 from ringbuffer.errors import VariantError
 from ringbuffer.memory import encoding
 from ringbuffer.memory.encoding import EncodedRow, encode

@@ -15,9 +15,9 @@ torch = pytest.importorskip("torch")
 from test_message import Block, roundtrips  # noqa: E402
 
 from ringbuffer.codec import tensors  # noqa: E402
-from ringbuffer.errors import EncodeError, ReadOnlyError  # noqa: E402
 from ringbuffer.codec.frames import Gathered  # noqa: E402
 from ringbuffer.codec.message import Encoder  # noqa: E402
+from ringbuffer.errors import EncodeError, ReadOnlyError  # noqa: E402
 
 NAMES = "float32 float64 float16 bfloat16 bool uint8 int8 int64 complex64 complex128 float8_e4m3fn float8_e5m2 uint16 uint32"
 DTYPES = [getattr(torch, name) for name in NAMES.split() if hasattr(torch, name)]
