@@ -24,7 +24,7 @@ from multiprocessing.connection import Connection
 from typing import Any, Final
 
 from ringbuffer.checker.processes import RunFailed, _start_without_interrupts
-from ringbuffer.compiled import BUSY, Runner, bind
+from ringbuffer.compiled import BUSY, FOUND, Runner, bind
 from ringbuffer.endpoint import ShmRingBufferIO
 from ringbuffer.errors import PeerDied
 from ringbuffer.memory.shared import Segment
@@ -33,13 +33,11 @@ from ringbuffer.ring import ShmRingBuffer
 from ringbuffer.waiting import WaitOptions
 
 READERS: Final = 2
-BLOCKS: Final = 2
-MESSAGES: Final = 4
-"""How many messages a victim sends or receives if it is not killed: twice around the ring."""
 BODY_BYTES: Final = 48
 WAIT_SECONDS: Final = 20.0
 """How long anything may take before the run is given up."""
-SLEEPS: Final = "S4"
+PAUSES: Final = {Role.WRITER: ("S4", "S2"), Role.READER: ("S2", "S4")}
+"""Where a victim waits for its parent's word, in turn: before it sleeps (S4), and before it looks again (S2)."""
 MARKS: Final = {Role.WRITER: "W6", Role.READER: "R4"}
 """The row with which a message is published, or given back: killed before it, it is not, and behind it, it is."""
 
@@ -60,14 +58,17 @@ class Killing:
     was_evicted: bool = False
 
 
-def kill_everywhere(role: Role, on_killed: Callable[[Killing], None] = lambda _: None) -> list[Killing]:
+def kill_everywhere(
+    role: Role, blocks: int, messages: int, on_killed: Callable[[Killing], None] = lambda _: None
+) -> list[Killing]:
     """Kill a victim before its first step, another one before its second, and so on until one comes to its end.
 
-    Raises :class:`RunFailed`, naming the row, where anything is lost, torn, repeated, out of order, or not reported.
+    A victim sends or receives so many ``messages`` through so many ``blocks`` if it is not killed. Raises :class:`RunFailed`,
+    naming the row, where anything is lost, torn, repeated, out of order, or not reported.
     """
     killings: list[Killing] = []
     while True:
-        killing = _kill(role, len(killings))
+        killing = kill(role, blocks, messages, len(killings))
         if killing is None:
             return killings
         killings.append(killing)
@@ -87,7 +88,8 @@ class _Doomed:
 
     def __init__(self, program: Program, segment: Segment, rank: int) -> None:
         self._runner: Any = bind(program, segment, rank, stepping=True)
-        self._program = program
+        self._program, self._segment = program, segment
+        self._payload = next(one.row for one in program.instructions if one.row.is_payload)
         self.in_use, self.pending, self.pending_kind, self.can_rest = False, None, 0, True
         self.where, self.done, self.resume = self._runner.where, self._runner.done, self._runner.resume
 
@@ -99,7 +101,19 @@ class _Doomed:
         """Nobody else is in this process."""
 
     def begin(self) -> int:
-        return self._run(self._runner.begin())
+        result = self._run(self._runner.begin())
+        return self._hand_over() if result == FOUND else result
+
+    def _hand_over(self) -> int:
+        """The block is the caller's: killed now, a writer has written half of something."""
+        _fate.step(self._payload.id, self._scribble)
+        return FOUND
+
+    def _scribble(self) -> None:
+        if self._program.role is Role.WRITER:
+            with self._segment.frame(self.where()) as frame:
+                half = len(frame) // 2
+                frame[:half] = b"\xa5" * half
 
     def finish(self) -> int:
         return self._run(self._runner.finish())
@@ -108,7 +122,8 @@ class _Doomed:
         return self._run(self._runner.abort())
 
     def rest(self, _: float) -> int:
-        return self._run(self._runner.rest())
+        result = self._run(self._runner.rest())
+        return self._hand_over() if result == FOUND else result
 
     def send(self, *_: Any) -> int:
         return BUSY
@@ -130,22 +145,25 @@ class _Doomed:
 class _Fate:
     """When this process is killed. ``line``: to its parent."""
 
-    def __init__(self, step: int, line: Connection | None) -> None:
-        self._left, self._line = step, line
+    def __init__(self, step: int, pauses: tuple[str, str], line: Connection | None) -> None:
+        self._left, self._pauses, self._line = step, pauses, line
+        self._sleeps = 0
 
-    def step(self, row: str) -> None:
-        """A step of that row is about to be made."""
+    def step(self, row: str, last_act: Callable[[], None] = lambda: None) -> None:
+        """A step of that row is about to be made. ``last_act``: what is done of it before the death."""
         assert self._line is not None, "in a victim"
         if self._left == 0:
+            last_act()
             self._line.send(("killed", row))
             os.kill(os.getpid(), signal.SIGKILL)
         self._left -= 1
-        if row == SLEEPS:
+        if row == self._pauses[self._sleeps % 2]:
+            self._sleeps += 1
             self._line.send(("sleeps", row))
             self._line.recv()
 
 
-_fate = _Fate(-1, None)
+_fate = _Fate(-1, ("", ""), None)
 
 
 class _VictimIO(ShmRingBufferIO):
@@ -154,12 +172,12 @@ class _VictimIO(ShmRingBufferIO):
     _bind: Callable[[Program, Segment, int], Runner] = staticmethod(_Doomed)  # type: ignore[assignment]
 
 
-def _live(ring: ShmRingBuffer, rank: int, step: int, line: Connection) -> None:
+def _live(ring: ShmRingBuffer, rank: int, messages: int, step: int, line: Connection) -> None:
     """The victim's process."""
     global _fate
-    _fate = _Fate(step, line)
+    _fate = _Fate(step, PAUSES[Role.WRITER if rank == -1 else Role.READER], line)
     end = _VictimIO(ring, rank, waiting=WaitOptions(spin_count=0, yield_seconds=0.0))
-    for number in range(MESSAGES):
+    for number in range(messages):
         if rank == -1:
             end.send_bytes(message_of(number), WAIT_SECONDS)
             line.send(("sent", number))
@@ -172,22 +190,22 @@ def _live(ring: ShmRingBuffer, rank: int, step: int, line: Connection) -> None:
 # ---- The parent --------------------------------------------------------------------------------------------------------
 
 
-def _kill(role: Role, step: int) -> Killing | None:
+def kill(role: Role, blocks: int, messages: int, step: int) -> Killing | None:
     """One victim, killed before that step, and what must come of it; ``None`` if it came to its end before."""
     rank = -1 if role is Role.WRITER else 0
-    with ShmRingBuffer(READERS, BODY_BYTES, BLOCKS) as ring:
+    with ShmRingBuffer(READERS, BODY_BYTES, blocks) as ring:
         ends = {other: ShmRingBufferIO(ring, other) for other in range(-1, READERS) if other != rank}
         run = _Run(role, step, ring, ends)
-        with _victim(ring, rank, step) as line:
+        with _victim(ring, rank, messages, step) as line:
             row = run.watch(line)
         return None if row is None else run.judge(row)
 
 
 @contextlib.contextmanager
-def _victim(ring: ShmRingBuffer, rank: int, step: int) -> Iterator[Connection]:
+def _victim(ring: ShmRingBuffer, rank: int, messages: int, step: int) -> Iterator[Connection]:
     context = multiprocessing.get_context("spawn")
     line, far_end = context.Pipe()
-    worker = context.Process(target=_live, args=(ring, rank, step, far_end), daemon=True)
+    worker = context.Process(target=_live, args=(ring, rank, messages, step, far_end), daemon=True)
     _start_without_interrupts(worker)
     far_end.close()
     try:
@@ -286,7 +304,7 @@ class _Run:
             receive = partial(self.ends[rank].recv_bytes, WAIT_SECONDS)
             slowest = max(slowest, self._told(receive, -1, row))
         with ShmRingBufferIO(self.ring, -1) as successor:
-            for number in range(published, published + BLOCKS + 1):
+            for number in range(published, published + self.ring.max_chunks + 1):
                 successor.send_bytes(message_of(number), WAIT_SECONDS)
                 for rank in range(READERS):
                     self._note(rank, self.ends[rank].recv_bytes(WAIT_SECONDS))
@@ -296,7 +314,7 @@ class _Run:
         """The writer is told as soon as it waits; then it goes on without that reader, or a successor reads the rest."""
 
         def send_and_read() -> None:
-            for _ in range(2 * BLOCKS):
+            for _ in range(2 * self.ring.max_chunks):
                 self._write()
                 self._note(1, self.ends[1].recv_bytes(WAIT_SECONDS))
 
@@ -309,7 +327,7 @@ class _Run:
         with ShmRingBufferIO(self.ring, 0) as successor:
             while len(self.received[0]) < self.sent:
                 self._note(0, successor.recv_bytes(WAIT_SECONDS))
-            for _ in range(BLOCKS + 1):
+            for _ in range(self.ring.max_chunks + 1):
                 self._write()
                 for rank, end in ((0, successor), (1, self.ends[1])):
                     self._note(rank, end.recv_bytes(WAIT_SECONDS))
