@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from ringbuffer.proof.contracts import cases, codec, layout, steps, twins
+from ringbuffer.proof.contracts import cases, codec, frames, layout, steps, twins
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +194,16 @@ _CODEC: Final = (
     ),
 )
 
-LAWS: Final = (*_CASES, *_STEPS, *_LAYOUT, *_CODEC)
+_FRAMES: Final = (
+    Law(frames.a_message_that_fits_fills_its_place_and_no_more, (Twin("fill_whole", twins.fill_whole_and_a_zero),)),
+    Law(frames.a_block_that_its_caller_filled_says_so, (Twin("mark_raw", twins.mark_raw_as_bytes),)),
+    Law(frames.a_message_in_parts_arrives_whole, (Twin("Outgoing", twins.OutgoingWithoutItsLastByte),)),
+    Law(frames.a_block_that_is_missing_or_comes_twice_is_noticed, (Twin("check_frame", twins.check_frame_of_any_sequence),)),
+    Law(frames.a_message_given_up_is_never_delivered, (Twin("Assembly", twins.AssemblyThatNeverForgets),)),
+    Law(frames.a_length_that_cannot_be_is_refused, (Twin("check_frame", twins.check_frame_of_any_length),)),
+    Law(frames.a_kind_that_cannot_be_is_refused, (Twin("check_frame", twins.check_frame_of_any_kind),)),
+)
+
+LAWS: Final = (*_CASES, *_STEPS, *_LAYOUT, *_CODEC, *_FRAMES)
 """All of them, in the order of the modules."""
 BY_NAME: Final = {law.name: law for law in LAWS}

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from ringbuffer.codec import PICKLE, encode, write_message
+from ringbuffer.frames import BYTES, Assembly, Frame, Outgoing, check_frame, fill_whole
 from ringbuffer.memory.layout import CACHE_LINE_BYTES, FRAME_BYTES, HEADER_BYTES, Header, Layout, round_up
 from ringbuffer.protocol import PROTOCOL
 from ringbuffer.protocol.cases import Case, classify, missing_readers
@@ -296,3 +297,62 @@ def message_bytes_of_the_whole_block(frame: memoryview) -> memoryview:
 def message_bytes_of_any_kind(frame: memoryview) -> memoryview:
     """The kind in the header is not looked at, and a length that there is no room for is cut."""
     return frame[FRAME_BYTES : FRAME_BYTES + int.from_bytes(frame[8:16], "little")]
+
+
+# Frames and parts
+
+
+def fill_whole_and_a_zero(block: memoryview, sequence: int, kind: int, body: bytes) -> None:
+    """A byte is written behind the message, where there is room."""
+    room = len(block) - FRAME_BYTES
+    fill_whole(block, sequence, kind, (body + b"\0")[:room])
+    Frame(sequence, len(body), kind, 3, len(body)).write(block)
+
+
+def mark_raw_as_bytes(block: memoryview, sequence: int) -> None:
+    """The caller's own block passes for a message."""
+    room = len(block) - FRAME_BYTES
+    Frame(sequence, room, BYTES, 3, room).write(block)
+
+
+class OutgoingWithoutItsLastByte(Outgoing):
+    """The last byte of a block is announced, and not copied."""
+
+    def fill(self, block: memoryview, sequence: int) -> None:
+        """Fill the block but for its last byte."""
+        last = block[-1]
+        super().fill(block, sequence)
+        block[-1] = last
+
+
+class AssemblyThatNeverForgets(Assembly):
+    """A first part goes on with a message that was given up."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._kept = b""
+
+    def add(self, frame: Frame, part: memoryview) -> bool:
+        """Take the parts of the message that was given up for its beginning."""
+        self._kept += bytes(part)
+        whole = memoryview(self._kept)
+        return super().add(frame._replace(length_bytes=len(whole), part=frame.part | 1), whole)
+
+    def take(self) -> tuple[int, bytes]:
+        """All that has come, ever."""
+        return BYTES, self._kept
+
+
+def check_frame_of_any_sequence(frame: Frame, sequence: int, limit_bytes: int, block_index: int) -> None:
+    """The sequence is taken as it comes."""
+    check_frame(frame._replace(sequence=sequence), sequence, limit_bytes, block_index)
+
+
+def check_frame_of_any_length(frame: Frame, sequence: int, limit_bytes: int, block_index: int) -> None:
+    """The room in the block is not looked at."""
+    check_frame(frame, sequence, max(limit_bytes, frame.length_bytes), block_index)
+
+
+def check_frame_of_any_kind(frame: Frame, sequence: int, limit_bytes: int, block_index: int) -> None:
+    """The kind is not looked at."""
+    check_frame(frame._replace(kind=BYTES), sequence, limit_bytes, block_index)
