@@ -1,6 +1,6 @@
 """Contracts of the pure functions, to be tried by CrossHair over all paths.
 
-``cases``, ``steps``, ``layout``, ``codec`` and ``frames`` hold the laws: small functions about the shipped ones, with their
+``cases``, ``steps``, ``layout`` and ``frames`` hold the laws: small functions about the shipped ones, with their
 conditions in the docstring (PEP 316). ``laws`` lists every law with its known-bad twins, and what tests those that CrossHair
 leaves open; ``run`` tries one law.
 

@@ -9,10 +9,8 @@ numbers in a header are those from none to one too many.
 
 from __future__ import annotations
 
-from ringbuffer.errors import FrameError
-from ringbuffer.frames import (
+from ringbuffer.codec.frames import (
     BYTES,
-    FRAME_BYTES,
     GATHERED,
     RAW,
     WHOLE,
@@ -24,6 +22,8 @@ from ringbuffer.frames import (
     mark_raw,
     payload,
 )
+from ringbuffer.errors import FrameError
+from ringbuffer.memory.layout import FRAME_BYTES
 
 LIMIT_BYTES = 2
 """The room in the block in which a header is tried."""

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from ringbuffer.proof.contracts import cases, codec, frames, layout, steps, twins
+from ringbuffer.proof.contracts import cases, frames, layout, steps, twins
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,29 +171,6 @@ _LAYOUT: Final = (
         _TESTS + "test_a_geometry_passes_exactly_if_it_is_within_the_bounds",
     ),
 )
-_CODEC: Final = (
-    Law(codec.a_message_comes_back, (Twin("write_message", twins.write_message_with_a_length_too_large),)),
-    Law(
-        codec.a_message_of_any_length_fills_its_place_and_no_more,
-        (Twin("write_message", twins.write_message_and_a_zero),),
-    ),
-    Law(
-        codec.a_shorter_message_leaves_nothing_of_the_last_one,
-        (Twin("message_bytes", twins.message_bytes_of_the_whole_block),),
-    ),
-    Law(
-        codec.a_block_that_the_caller_filled_is_not_taken_for_a_message,
-        (Twin("mark_raw", twins.mark_raw_as_a_message), Twin("message_bytes", twins.message_bytes_of_any_kind)),
-    ),
-    Law(codec.a_header_that_cannot_be_is_refused, (Twin("message_bytes", twins.message_bytes_of_any_kind),)),
-    Law(
-        codec.an_object_comes_back,
-        (Twin("encode", twins.encode_as_text),),
-        "pickle is not Python code, so that CrossHair tries one object after the other",
-        "tests/unit/test_codec.py::test_object_comes_back_from_a_frame_used_before",
-    ),
-)
-
 _FRAMES: Final = (
     Law(frames.a_message_that_fits_fills_its_place_and_no_more, (Twin("fill_whole", twins.fill_whole_and_a_zero),)),
     Law(frames.a_block_that_its_caller_filled_says_so, (Twin("mark_raw", twins.mark_raw_as_bytes),)),
@@ -204,6 +181,6 @@ _FRAMES: Final = (
     Law(frames.a_kind_that_cannot_be_is_refused, (Twin("check_frame", twins.check_frame_of_any_kind),)),
 )
 
-LAWS: Final = (*_CASES, *_STEPS, *_LAYOUT, *_CODEC, *_FRAMES)
+LAWS: Final = (*_CASES, *_STEPS, *_LAYOUT, *_FRAMES)
 """All of them, in the order of the modules."""
 BY_NAME: Final = {law.name: law for law in LAWS}

@@ -12,8 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
-from ringbuffer.codec import PICKLE, encode, write_message
-from ringbuffer.frames import BYTES, Assembly, Frame, Outgoing, check_frame, fill_whole
+from ringbuffer.codec.frames import BYTES, Assembly, Frame, Outgoing, check_frame, fill_whole
 from ringbuffer.memory.layout import CACHE_LINE_BYTES, FRAME_BYTES, HEADER_BYTES, Header, Layout, round_up
 from ringbuffer.protocol import PROTOCOL
 from ringbuffer.protocol.cases import Case, classify, missing_readers
@@ -264,42 +263,6 @@ class HeaderWithItsOffsetsSwapped:
 
 
 # Framing
-
-
-def encode_as_text(obj: object) -> bytes:
-    """What the object looks like, instead of what it is."""
-    return encode(str(obj))
-
-
-def write_message_with_a_length_too_large(frame: memoryview, data: bytes) -> None:
-    """The header says one byte more than there is."""
-    write_message(frame, data)
-    frame[8:16] = (len(data) + 1).to_bytes(8, "little")
-
-
-def write_message_and_a_zero(frame: memoryview, data: bytes) -> None:
-    """The byte behind the message, where there is one, is cleared."""
-    write_message(frame, data)
-    if FRAME_BYTES + len(data) < len(frame):
-        frame[FRAME_BYTES + len(data)] = 0
-
-
-def mark_raw_as_a_message(frame: memoryview) -> None:
-    """The caller's own payload is called a pickled object."""
-    frame[:FRAME_BYTES] = PICKLE.to_bytes(8, "little") + (len(frame) - FRAME_BYTES).to_bytes(8, "little")
-
-
-def message_bytes_of_the_whole_block(frame: memoryview) -> memoryview:
-    """The length in the header is not looked at."""
-    return frame[FRAME_BYTES:]
-
-
-def message_bytes_of_any_kind(frame: memoryview) -> memoryview:
-    """The kind in the header is not looked at, and a length that there is no room for is cut."""
-    return frame[FRAME_BYTES : FRAME_BYTES + int.from_bytes(frame[8:16], "little")]
-
-
-# Frames and parts
 
 
 def fill_whole_and_a_zero(block: memoryview, sequence: int, kind: int, body: bytes) -> None:
