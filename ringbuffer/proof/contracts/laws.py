@@ -157,9 +157,12 @@ _LAYOUT: Final = (
         (Twin("Layout", twins.LayoutWithEarlyMetadata), Twin("Layout", twins.LayoutWithoutFrames)),
     ),
     Law(
-        layout.the_entries_end_inside_the_segment,
+        layout.the_entries_end_before_the_participants,
         (Twin("Layout", twins.LayoutWithoutTheLastEntry), Twin("Layout", twins.LayoutWithoutWrittenFlags)),
     ),
+    Law(layout.participants_do_not_overlap, (Twin("Layout", twins.LayoutWithNarrowParticipants),)),
+    Law(layout.the_participants_end_before_the_words, (Twin("Layout", twins.LayoutWithoutTheWriter),)),
+    Law(layout.the_words_end_inside_the_segment, (Twin("Layout", twins.LayoutWithoutWords),)),
     Law(layout.everything_begins_on_a_cache_line, (Twin("Layout", twins.LayoutWithEarlyMetadata),)),
     Law(layout.no_byte_is_given_away, (Twin("Layout", twins.LayoutWithEntriesOfPages),)),
     Law(layout.the_header_says_what_the_layout_says, (Twin("Header", twins.HeaderWithItsOffsetsSwapped),)),

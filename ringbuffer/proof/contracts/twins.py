@@ -224,14 +224,46 @@ class LayoutOverTheHeader(Layout):
 
 
 class LayoutWithoutTheLastEntry(Layout):
-    """The segment ends before the last entry."""
+    """The participants begin where the last entry does."""
+
+    __slots__ = ()
+
+    @property
+    def participants_offset(self) -> int:
+        """One entry short."""
+        return self.entry_offset(self.max_chunks - 1)
+
+
+class LayoutWithNarrowParticipants(Layout):
+    """The participants' entries lie closer than they are long."""
+
+    __slots__ = ()
+
+    def participant_offset(self, rank: int) -> int:
+        """Half a cache line apart."""
+        return self.participants_offset + (1 + rank) * (CACHE_LINE_BYTES // 2)
+
+
+class LayoutWithoutTheWriter(Layout):
+    """Whoever counted the participants forgot the writer."""
+
+    __slots__ = ()
+
+    @property
+    def awake_offset(self) -> int:
+        """One participant short."""
+        return self.participants_offset + self.n_reader * CACHE_LINE_BYTES
+
+
+class LayoutWithoutWords(Layout):
+    """The segment ends before the words of who is awake."""
 
     __slots__ = ()
 
     @property
     def total_bytes(self) -> int:
-        """One entry short."""
-        return self.entry_offset(self.max_chunks - 1)
+        """The words are left out."""
+        return self.awake_offset
 
 
 class LayoutThatRoundsItsChunk(Layout):
