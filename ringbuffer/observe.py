@@ -46,6 +46,7 @@ from ringbuffer.memory.layout import (
 )
 from ringbuffer.memory.shared import NAME_PREFIX
 from ringbuffer.protocol import Case, classify, missing_readers
+from ringbuffer.protocol.cases import FLAG_BYTES, WRITTEN_FLAG_INDEX
 
 FOLDER: Final = Path("/dev/shm")
 """Where the segments of this machine (or of this container) are files."""
@@ -302,7 +303,7 @@ class _Look:
         flags = self._read(entry_at, self._entry_bytes)
         case, unread_by = self._judged.get(flags) or self._judge_flags(flags)
         if case is None:
-            return Block(index, flags, None, (), None, False, f"block {index}: flags {flags.hex(' ')}, and a flag is 0 or 1")
+            return Block(index, flags, None, (), None, False, f"block {index}: {_flag_damage(flags)}")
         if case is Case.UNWRITTEN:
             return Block(index, flags, case, unread_by, None, False, "")
         packed = self._read(frame_at, FRAME_BYTES)
@@ -330,6 +331,14 @@ class _Look:
             limits = f"a message of {frame.total_bytes} and a block of {layout.max_chunk_bytes}"
             return f"block {index}: frame of {frame.length} bytes in {limits}"
         return ""
+
+
+def _flag_damage(flags: bytes) -> str:
+    """Which flag it is that is none, and of how many it is the first."""
+    which = next(index for index, flag in enumerate(flags) if flag not in FLAG_BYTES)
+    count = sum(flag not in FLAG_BYTES for flag in flags)
+    whose = "the written flag" if which == WRITTEN_FLAG_INDEX else f"the flag of reader {which - WRITTEN_FLAG_INDEX - 1}"
+    return f"{whose} is {flags[which]}{f' ({count} such flags)' if count > 1 else ''}, and a flag is 0 or 1"
 
 
 def _open(name: str, folder: Path) -> int:

@@ -18,6 +18,8 @@ from ringbuffer.protocol import Case, missing_readers, reader_may_read
 
 PEERS_TOLD_MAX: Final = 6
 """Of how many peers a sentence tells what has become of them; those first that need somebody to do something."""
+FLAGS_SHOWN_MAX: Final = 32
+"""Of damaged flags, a sentence shows so many."""
 
 _WRITER: Final = -1
 
@@ -85,7 +87,8 @@ def _wait(snapshot: Snapshot, rank: int, block_index: int, waited_seconds: float
     block = snapshot.block(block_index)
     text = f"{who} has waited {waited_seconds:.3g} s for block {block_index}"
     if block.case is None:
-        return f"{text}, whose flags {block.flags.hex(' ')} are damaged: a flag is 0 or 1"
+        more = " …" if len(block.flags) > FLAGS_SHOWN_MAX else ""
+        return f"{text}, whose flags {block.flags[:FLAGS_SHOWN_MAX].hex(' ')}{more} are damaged: a flag is 0 or 1"
     text = f"{text} (case {block.case:d})"
     missing = missing_readers(block.flags)
     if not missing if rank == _WRITER else reader_may_read(block.flags, rank):
