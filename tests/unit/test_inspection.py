@@ -18,7 +18,7 @@ from written import Clock, Written
 from ringbuffer import cleaning, inspection, observe
 from ringbuffer.cli import main
 from ringbuffer.memory.holding import CREATOR_BYTE
-from ringbuffer.memory.layout import LAYOUT_VERSION
+from ringbuffer.memory.layout import LAYOUT_VERSION, Header
 
 Capture = pytest.CaptureFixture[str]
 Write = Callable[..., Written]
@@ -223,7 +223,7 @@ def test_a_damaged_or_foreign_segment_that_was_asked_for_by_name_is_a_failure(fo
 @pytest.mark.parametrize("interval", ["0", "-1", "nan", "inf", "soon"])
 def test_an_interval_that_is_none_is_usage(interval: str, capsys: Capture) -> None:
     with pytest.raises(SystemExit) as caught:
-        main(["inspect", "--watch", "--interval", interval])
+        main(["inspect", "shm_ring_nobody", "--watch", "--interval", interval])
     assert caught.value.code == 2
     assert "--interval" in capsys.readouterr().err
 
@@ -389,11 +389,8 @@ def replaced(ring: Written) -> None:
 
 
 def made_anew(ring: Written) -> None:
-    """Another ring in the same file: its identity is another."""
-    name = ring.name
-    ring.path.unlink()
-    anew = Written(ring.path.parent, name=name.removeprefix("shm_ring_"), identity=bytes(range(16)))
-    anew.close()
+    """Another ring in a file of the same number, as numbers are used again: its identity is another."""
+    ring.put(0, Header.of(ring.layout, initial_read_flag=0, creator_pid=40, identity=bytes(range(16))).pack())
 
 
 @pytest.mark.parametrize(
@@ -425,17 +422,20 @@ def test_what_happens_between_showing_and_removing_is_noticed(
     assert ring.path.exists() == (why != "it is gone already")
 
 
-def test_the_name_is_looked_at_once_more_right_before_it_goes(
-    write: Write, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+@pytest.mark.parametrize("back_again", [False, True])
+def test_what_was_judged_last_is_what_was_shown_and_what_is_removed(
+    back_again: bool, write: Write, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
-    """After the last judgement, too."""
-    ring, judged = write(), []
-    judge = cleaning.judge
+    """The name is another's after the last judgement, or during it alone."""
+    ring, judge = write(), cleaning.judge
+    judged: list[cleaning.Abandoned | cleaning.Kept] = []
 
     def then(name: str) -> cleaning.Abandoned | cleaning.Kept:
+        if judged and back_again:
+            replaced(ring)
         judged.append(judge(name))
         if len(judged) == 2:
-            replaced(ring)
+            ring.path.with_name("moved").rename(ring.path) if back_again else replaced(ring)
         return judged[-1]
 
     monkeypatch.setattr(cleaning, "judge", then)

@@ -90,6 +90,7 @@ def test_every_participant_is_seen_with_what_has_become_of_it(write: Write) -> N
     ring.awake(-1, 0)
     ring.claimed(0, position=11)
     ring.claimed(1, position=4, waiting=9, lives=False)
+    ring.awake(1, 0)  # it was killed in its sleep
     ring.claimed(2, position=9, left=1.25)
     ring.claimed(3, position=3, evicted_by=41)
     ring.hold(ring.layout.participant_offset(4))  # it has its lock, and has not yet written who it is

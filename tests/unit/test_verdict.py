@@ -46,10 +46,11 @@ def full(ring: Written, **writer: object) -> None:
     ring.claimed(1, position=2)
 
 
-def reader_2(**fields: object) -> Scene:
+def reader_2(*, gone: bool = False, **fields: object) -> Scene:
     def scene(ring: Written) -> None:
         full(ring)
         ring.claimed(2, **fields)  # type: ignore[arg-type]
+        ring.has_name = not gone
 
     return scene
 
@@ -72,6 +73,7 @@ ALL_READ = "reader 0 (pid 42) has waited 2 s for block 0 (case 4), which all hav
         (reader_2(lives=False), f"{WAITS} (pid 44), which died; evict(2) lets the writer go on", True),
         (reader_2(lives=False, waiting=9), f"{WAITS} (pid 44), which died; evict(2) lets the writer go on", True),
         (reader_2(left=1.5), f"{WAITS} (pid 44), which left 1.5 s ago; evict(2) lets the writer go on", False),
+        (reader_2(left=1.5, gone=True), f"{WAITS} (pid 44), which left 1.5 s ago; evict(2) lets the writer go on", False),
         (
             reader_2(lives=False, evicted_by=41),
             f"{WAITS} (pid 44), which was evicted: the writer (pid 41) reads in its place",

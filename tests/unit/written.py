@@ -36,14 +36,12 @@ class Written:
 
     ``has_name``: a note of the test's, whether the file is to keep its name."""
 
-    def __init__(
-        self, at: Path, n_reader: int = 3, max_chunks: int = 3, *, name: str = "test", identity: bytes = bytes(16)
-    ) -> None:
+    def __init__(self, at: Path, n_reader: int = 3, max_chunks: int = 3, *, name: str = "test") -> None:
         self.layout = Layout(n_reader, 64, max_chunks)
         self.name = NAME_PREFIX + name
         self.path = at / self.name
         self.has_name = True
-        header = Header.of(self.layout, initial_read_flag=0, creator_pid=CREATOR_PID, identity=identity)
+        header = Header.of(self.layout, initial_read_flag=0, creator_pid=CREATOR_PID, identity=bytes(16))
         self.path.write_bytes(header.pack().ljust(self.layout.total_bytes, b"\0"))
         self._file = self._open()
         self._holders: dict[int, int] = {}
