@@ -2,9 +2,8 @@
 
 Exit status: 0 it holds (or the command did its work), 1 it is refuted (or failed), 2 the call makes no sense, 3 a bound was
 reached before there was an answer (or nothing was tried), 74 the output cannot be written, 130 interrupted, 141 nobody reads
-it. Rules: what a
-command reports goes to standard output, with ``--json`` as exactly one object; progress and errors go to standard error.
-Limits: ``check`` without ``--json`` needs the extra ``check``.
+it. Rules: what a command reports goes to standard output, with ``--json`` as exactly one object; progress and errors go to
+standard error. Limits: ``check`` without ``--json`` needs the extra ``check``.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from ringbuffer import specification
+from ringbuffer import cleaning, inspection, specification
 from ringbuffer.checker import replay
 from ringbuffer.checker.claims import CLAIMS, Scope, Verdict, check_claims, claims_for
 from ringbuffer.checker.explore import HOLDS, REFUTED, STATES_MAX, UNKNOWN
@@ -125,7 +124,10 @@ def _add_edits(parser: argparse.ArgumentParser) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="ringbuffer",
-        description="The shared-memory broadcast ring: check the protocol, see it run, replay a run, print its specification.",
+        description=(
+            "The shared-memory broadcast ring: check the protocol, see it run, replay a run, look at rings at work, print the"
+            " specification."
+        ),
         epilog="exit status: 0 holds, 1 refuted or failed, 2 usage, 3 no answer: a bound was reached, or nothing tried",
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
@@ -133,6 +135,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_check(commands.add_parser("check", help="try the claims, or ask about an edited protocol"))
     _add_demo(commands.add_parser("demo", help="real processes broadcast real objects"))
     _add_replay(commands.add_parser("replay", help="run again what a token names"))
+    inspection.add_arguments(commands.add_parser("inspect", help="look at the rings of this machine: who waits for whom"))
+    cleaning.add_arguments(commands.add_parser("clean", help="remove rings whose creators are gone, after showing them"))
     _add_spec(commands.add_parser("spec", help="keep the generated parts of the specification up to date"))
     return parser
 

@@ -8,6 +8,7 @@ Limits: a fault of the operating system that we cannot explain better (``Permiss
 from __future__ import annotations
 
 import errno
+import os
 import pickle
 
 
@@ -156,6 +157,19 @@ class SegmentMissingError(RingBufferError, FileNotFoundError):
             f"no shared-memory segment {name!r}: its creator has unlinked it or has ended, or it lives on another machine or"
             " in another container; keep the creating ring open until every process has attached",
         )
+
+
+class SegmentAccessError(RingBufferError, PermissionError):
+    """A segment belongs to another user, or its mode does not let this one in. Attributes: ``name``, ``owner_uid``."""
+
+    def __init__(self, name: str, owner_uid: int, mode: int) -> None:
+        super().__init__(
+            errno.EACCES,
+            f"no permission for segment {name!r}: it belongs to the user with number {owner_uid}, its mode is"
+            f" {mode & 0o777:03o}, and this process runs as {os.geteuid()}; run as the user who made it",
+        )
+        self.name = name
+        self.owner_uid = owner_uid
 
 
 class SegmentFormatError(RingBufferError, ValueError):

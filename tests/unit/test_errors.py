@@ -36,6 +36,7 @@ EXAMPLES: list[tuple[RingBufferError, type[Exception], dict[str, Any]]] = [
     (errors.DecodeError("text", b"raw bytes"), pickle.UnpicklingError, {"raw": b"raw bytes"}),
     (errors.FrameError("text"), ValueError, {}),
     (errors.SegmentMissingError("shm_ring_x"), FileNotFoundError, {"errno": errno.ENOENT}),
+    (errors.SegmentAccessError("shm_ring_x", 1, 0o100600), PermissionError, {"errno": errno.EACCES, "owner_uid": 1}),
     (errors.SegmentFormatError("shm_ring_x", "magic", "text"), ValueError, {"name": "shm_ring_x", "field": "magic"}),
     (errors.SegmentSpaceError(1 << 40, "text"), OSError, {"total_bytes": 1 << 40, "errno": errno.ENOSPC}),
     (errors.UnsupportedPlatformError("text"), RuntimeError, {}),
@@ -91,6 +92,7 @@ def test_error_survives_being_passed_on(
     [
         (errors.MessageTooLargeError(201, 200), ("201", "200", "max_chunk_bytes >= 201")),
         (errors.SegmentMissingError("shm_ring_x"), ("shm_ring_x", "unlinked")),
+        (errors.SegmentAccessError("shm_ring_x", 1, 0o100600), ("shm_ring_x", "number 1,", "mode is 600")),
         (errors.SegmentFormatError("shm_ring_x", "magic", "text"), ("shm_ring_x", "magic", "text")),
         (errors.SegmentSpaceError(1 << 40, "why"), (str(1 << 40), "why", "--shm-size", "nothing was created")),
         (errors.MissingExtraError("inspecting", "torch"), ("inspecting", "pip install 'shm-ringbuffer-reference[torch]'")),
