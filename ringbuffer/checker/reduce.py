@@ -94,6 +94,9 @@ class Reducer:
         movable = [(actor, model.rank_of(actor)) for actor in self._everybody if self._may_change_places(actor)]
         self._movable = tuple(movable) if SYMMETRY in names and len(movable) > 1 else ()
         self.local_steps_taken = False
+        self._is_local = tuple(
+            tuple(self._nobody_notices(actor, pc) for pc in range(len(model.programs[actor]))) for actor in self._everybody
+        )
         self._rotated = [arrangement(model.shape, self._everybody, shift) for shift in range(model.setup.blocks)]
 
     def canonical(self, state: State) -> tuple[State, tuple[int, ...] | None]:
@@ -166,7 +169,7 @@ class Reducer:
     def _local_steps(self, state: State, actor: int) -> list[Transition]:
         """All steps of the actor's row, if nobody else can notice any of them."""
         me = state.actors[actor]
-        if me.pc == DEAD or not self._is_local(actor, me.pc):
+        if me.pc == DEAD or not self._is_local[actor][me.pc]:
             return []
         steps = list(self.model.row_steps(state, actor))
         quiet = all(
@@ -175,7 +178,8 @@ class Reducer:
         )
         return steps if quiet else []
 
-    def _is_local(self, actor: int, pc: int) -> bool:
+    def _nobody_notices(self, actor: int, pc: int) -> bool:
+        """Whether no other actor can notice when a row is run: ``local``, as far as the row and the memory tell."""
         access = self.model.programs[actor][pc].row.access
         if self.model.rank_of(actor) != NOBODY and self.model.is_last(actor, pc):
             return False  # a reader that is done with its block is judged by what the block holds
@@ -187,5 +191,5 @@ class Reducer:
         """Whether the step leads to a row that is no payload row, and not around in a circle of local steps."""
         after = step.state.actors[actor]
         is_payload = self.model.programs[actor][after.pc].row.is_payload
-        onward = after.pc > pc or (after.pc == pc and after.todo) or (after.pc < pc and not self._is_local(actor, after.pc))
+        onward = after.pc > pc or (after.pc == pc and after.todo) or (after.pc < pc and not self._is_local[actor][after.pc])
         return bool(onward) and not is_payload
