@@ -27,19 +27,20 @@ class Gloo(Peer):
     about = "torch.distributed.broadcast; a dict by broadcast_object_list; readers copy what they keep"
     package = "torch"
     module = "torch"
-    by_default = False
+    is_slow_to_import = True
+    unasked = frozenset({TENSOR})
 
     @classmethod
     def carries(cls, payload: Payload) -> bool:
         return payload.kind != TENSOR or tensor_library() == "torch"
 
     @classmethod
-    def writer(cls, setup: Setup, ticket: Any, prepared: Any) -> Writer:  # noqa: ARG003
+    def writer(cls, setup: Setup, ticket: Any, prepared: Any) -> Writer:
         group = _Group(setup, 0)
         return Writer(group.sender(), settle=group.meet, close=group.leave)
 
     @classmethod
-    def reader(cls, setup: Setup, ticket: Any, rank: int, prepared: Any) -> Reader:  # noqa: ARG003
+    def reader(cls, setup: Setup, ticket: Any, rank: int, prepared: Any) -> Reader:
         group = _Group(setup, rank + 1)
         return Reader(group.receiver(), settle=group.meet, close=group.leave)
 
@@ -109,16 +110,17 @@ class Vllm(Peer):
     about = "vLLM's MessageQueue with as many chunks as blocks; all payloads go through enqueue and dequeue"
     package = "vllm"
     module = "vllm"
-    by_default = False
+    is_slow_to_import = True
+    unasked = frozenset()
 
     @classmethod
-    def writer(cls, setup: Setup, ticket: Any, prepared: Any) -> Writer:  # noqa: ARG003
+    def writer(cls, setup: Setup, ticket: Any, prepared: Any) -> Writer:
         room = setup.payload.size_bytes + ROOM_BYTES
         queue = cls._kind()(setup.readers, setup.readers, max_chunk_bytes=room, max_chunks=setup.blocks)
         return Writer(queue.enqueue, ticket=queue.export_handle(), settle=queue.wait_until_ready)
 
     @classmethod
-    def reader(cls, setup: Setup, ticket: Any, rank: int, prepared: Any) -> Reader:  # noqa: ARG003
+    def reader(cls, setup: Setup, ticket: Any, rank: int, prepared: Any) -> Reader:
         queue = cls._kind().create_from_handle(ticket, rank)
         return Reader(queue.dequeue, settle=queue.wait_until_ready)
 

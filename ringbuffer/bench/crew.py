@@ -42,9 +42,9 @@ class Crew:
 
     def __init__(self, peers: Sequence[type[Peer]], payloads: Sequence[Payload], readers: int, blocks: int) -> None:
         context = multiprocessing.get_context("spawn")
+        # What is inherited is kept: a worker that starts opens its semaphores by name, which go with the last queue here.
         self._prepared = prepared = {peer.name: peer.prepare(context, list(payloads), readers, blocks) for peer in peers}
         clock = context.RawArray("q", _PLACES)
-        self._answer_seconds = START_SECONDS  # and the queues are kept until the workers have opened them by name
         self._workers: dict[int, tuple[BaseProcess, Connection]] = {}
         try:
             for rank in range(WRITER_RANK, readers):
@@ -77,26 +77,25 @@ class Crew:
             except OSError as error:
                 raise CrewError(f"{process.name} is gone (exit status {process.exitcode})") from error
 
-    def answers(self, ranks: Sequence[int]) -> list[Any]:
+    def answers(self, ranks: Sequence[int], seconds: float = ANSWER_SECONDS) -> list[Any]:
         """Wait for an answer of each, and return what they say, in the order of ``ranks``."""
-        deadline = time.monotonic() + self._answer_seconds
-        open_ranks = {self._workers[rank][1]: rank for rank in ranks}
+        deadline = time.monotonic() + seconds
+        open_ranks: dict[object, int] = {self._workers[rank][1]: rank for rank in ranks}
         said: dict[int, Any] = {}
         while open_ranks:
-            ready = wait(list(open_ranks), max(0.0, deadline - time.monotonic()))
+            ready = wait([self._workers[rank][1] for rank in open_ranks.values()], max(0.0, deadline - time.monotonic()))
             if not ready:
                 names = ", ".join(self._workers[rank][0].name for rank in open_ranks.values())
-                raise CrewError(f"no answer within {self._answer_seconds:.0f} s from {names}")
+                raise CrewError(f"no answer within {seconds:.0f} s from {names}")
             for connection in ready:
-                rank = open_ranks.pop(connection)  # type: ignore[arg-type]
+                rank = open_ranks.pop(connection)
                 said[rank] = self._answer(rank)
-        self._answer_seconds = ANSWER_SECONDS
         return [said[rank] for rank in ranks]
 
-    def ask(self, ranks: Sequence[int], order: str, *arguments: Any) -> list[Any]:
+    def ask(self, ranks: Sequence[int], order: str, *arguments: Any, seconds: float = ANSWER_SECONDS) -> list[Any]:
         """Give several workers one order, and wait for their answers."""
         self.tell(ranks, order, *arguments)
-        return self.answers(ranks)
+        return self.answers(ranks, seconds)
 
     def pids(self, ranks: Sequence[int]) -> list[int]:
         """The processes of some ranks."""

@@ -45,8 +45,8 @@ class Copy(_Floor):
     measures = (THROUGHPUT,)
 
     @classmethod
-    def writer(cls, setup: Setup, ticket: Any, prepared: Any) -> Writer:  # noqa: ARG003
-        segment, blocks = _blocks(setup, ticket)
+    def writer(cls, setup: Setup, ticket: Any, prepared: Any) -> Writer:
+        segment, _, blocks = _blocks(setup, ticket)
         turn = cycle(blocks).__next__
 
         def send(data: bytes) -> None:
@@ -55,8 +55,8 @@ class Copy(_Floor):
         return Writer(send, ticket, close=lambda: _close(segment, blocks))
 
     @classmethod
-    def reader(cls, setup: Setup, ticket: Any, rank: int, prepared: Any) -> Reader:  # noqa: ARG003
-        segment, blocks = _blocks(setup, ticket)
+    def reader(cls, setup: Setup, ticket: Any, rank: int, prepared: Any) -> Reader:
+        segment, _, blocks = _blocks(setup, ticket)
         turn = cycle(blocks).__next__
         return Reader(lambda: bytes(turn()), close=lambda: _close(segment, blocks))
 
@@ -73,9 +73,9 @@ class HandOff(_Floor):
         return payload.is_bytes and payload.size_bytes <= 4096
 
     @classmethod
-    def writer(cls, setup: Setup, ticket: Any, prepared: Any) -> Writer:  # noqa: ARG003
-        segment, blocks = _blocks(setup, ticket)
-        memory, block, flag = segment.buf, blocks[0], len(blocks) * setup.payload.size_bytes
+    def writer(cls, setup: Setup, ticket: Any, prepared: Any) -> Writer:
+        segment, memory, blocks = _blocks(setup, ticket)
+        block, flag = blocks[0], len(blocks) * setup.payload.size_bytes
 
         def send(data: bytes) -> None:
             block[:] = data
@@ -84,9 +84,9 @@ class HandOff(_Floor):
         return Writer(send, ticket, close=lambda: _close(segment, blocks))
 
     @classmethod
-    def reader(cls, setup: Setup, ticket: Any, rank: int, prepared: Any) -> Reader:  # noqa: ARG003
-        segment, blocks = _blocks(setup, ticket)
-        memory, block, flag = segment.buf, blocks[0], len(blocks) * setup.payload.size_bytes
+    def reader(cls, setup: Setup, ticket: Any, rank: int, prepared: Any) -> Reader:
+        segment, memory, blocks = _blocks(setup, ticket)
+        block, flag = blocks[0], len(blocks) * setup.payload.size_bytes
         seen = 0
 
         def receive() -> bytes:
@@ -99,10 +99,13 @@ class HandOff(_Floor):
         return Reader(receive, close=lambda: _close(segment, blocks))
 
 
-def _blocks(setup: Setup, name: str) -> tuple[SharedMemory, list[memoryview]]:
+def _blocks(setup: Setup, name: str) -> tuple[SharedMemory, memoryview, list[memoryview]]:
+    """The segment, its memory, and the blocks in it. Behind them is one byte."""
     segment = SharedMemory(name)
+    memory = segment.buf
+    assert memory is not None, "it has just been opened"
     size = setup.payload.size_bytes
-    return segment, [segment.buf[index * size : (index + 1) * size] for index in range(setup.blocks)]
+    return segment, memory, [memory[index * size : (index + 1) * size] for index in range(setup.blocks)]
 
 
 def _close(segment: SharedMemory, blocks: list[memoryview]) -> None:

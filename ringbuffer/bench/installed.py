@@ -41,7 +41,7 @@ class Zmq(Peer):
     queued_messages: ClassVar[int] = ZMQ_QUEUED_MESSAGES
 
     @classmethod
-    def writer(cls, setup: Setup, ticket: Any, prepared: Any) -> Writer:  # noqa: ARG003
+    def writer(cls, setup: Setup, ticket: Any, prepared: Any) -> Writer:
         zmq, context, socket = cls._socket("XPUB", setup)
         socket.setsockopt(zmq.XPUB_NODROP, 1)
         socket.setsockopt(zmq.XPUB_VERBOSE, 1)  # tell of every subscription, not only of the first to a topic
@@ -59,7 +59,7 @@ class Zmq(Peer):
         return Writer(send, settle=settle, close=lambda: context.destroy(linger=0))
 
     @classmethod
-    def reader(cls, setup: Setup, ticket: Any, rank: int, prepared: Any) -> Reader:  # noqa: ARG003
+    def reader(cls, setup: Setup, ticket: Any, rank: int, prepared: Any) -> Reader:
         _, context, socket = cls._socket("SUB", setup)
         socket.subscribe(b"")
         socket.connect(cls._address(setup))
@@ -118,7 +118,7 @@ class Iceoryx2(Peer):
                 left.unlink(missing_ok=True)
 
     @classmethod
-    def writer(cls, setup: Setup, ticket: Any, prepared: Any) -> Writer:  # noqa: ARG003
+    def writer(cls, setup: Setup, ticket: Any, prepared: Any) -> Writer:
         iox, node, service = cls._service(setup, ticket)
         building = service.publisher_builder().backpressure_strategy(iox.BackpressureStrategy.RetryUntilDelivered)
         building = building.max_loaned_samples(1)
@@ -138,7 +138,7 @@ class Iceoryx2(Peer):
         return Writer(send, ticket, settle, close)
 
     @classmethod
-    def reader(cls, setup: Setup, ticket: Any, rank: int, prepared: Any) -> Reader:  # noqa: ARG003
+    def reader(cls, setup: Setup, ticket: Any, rank: int, prepared: Any) -> Reader:
         _, node, service = cls._service(setup, ticket)
         subscriber = service.subscriber_builder().buffer_size(setup.blocks).create()
 
@@ -189,7 +189,7 @@ class Iceoryx2Views(Iceoryx2):
         return payload.is_bytes and payload.size_bytes > COMPARED_BYTES
 
     @classmethod
-    def reader(cls, setup: Setup, ticket: Any, rank: int, prepared: Any) -> Reader:  # noqa: ARG003
+    def reader(cls, setup: Setup, ticket: Any, rank: int, prepared: Any) -> Reader:
         _, node, service = cls._service(setup, ticket)
         subscriber = service.subscriber_builder().buffer_size(setup.blocks).create()
         poll = _polled(subscriber.receive, cls.spins)
@@ -285,7 +285,7 @@ class FasterFifo(Peer):
     module = "faster_fifo"
 
     @classmethod
-    def prepare(cls, context: SpawnContext, payloads: list[Payload], readers: int, blocks: int) -> Any:  # noqa: ARG003
+    def prepare(cls, context: SpawnContext, payloads: list[Payload], readers: int, blocks: int) -> Any:
         queue = importlib.import_module(cls.module).Queue
         return {payload.name: [cls._make(queue, payload, blocks) for _ in range(readers)] for payload in payloads}
 
@@ -296,11 +296,11 @@ class FasterFifo(Peer):
         return queue(max_size_bytes=blocks * (payload.size_bytes + ROOM_BYTES))
 
     @classmethod
-    def writer(cls, setup: Setup, ticket: Any, prepared: Any) -> Writer:  # noqa: ARG003
+    def writer(cls, setup: Setup, ticket: Any, prepared: Any) -> Writer:
         return Writer(to_each([_patient(queue.put) for queue in prepared[setup.payload.name][: setup.readers]]))
 
     @classmethod
-    def reader(cls, setup: Setup, ticket: Any, rank: int, prepared: Any) -> Reader:  # noqa: ARG003
+    def reader(cls, setup: Setup, ticket: Any, rank: int, prepared: Any) -> Reader:
         return Reader(_patient(prepared[setup.payload.name][rank].get))
 
 
@@ -323,15 +323,13 @@ class Interprocess(Peer):
     module = "cloudtoid_interprocess"
 
     @classmethod
-    def writer(cls, setup: Setup, ticket: Any, prepared: Any) -> Writer:  # noqa: ARG003
+    def writer(cls, setup: Setup, ticket: Any, prepared: Any) -> Writer:
         ends = [cls._end("Publisher", setup, rank) for rank in range(setup.readers)]
         send = to_each([_retried(end.try_send) for end in ends])
-        return Writer(
-            send if setup.payload.is_bytes else pickled(send), close=lambda: [end.close() for end in ends]
-        )
+        return Writer(send if setup.payload.is_bytes else pickled(send), close=lambda: [end.close() for end in ends])
 
     @classmethod
-    def reader(cls, setup: Setup, ticket: Any, rank: int, prepared: Any) -> Reader:  # noqa: ARG003
+    def reader(cls, setup: Setup, ticket: Any, rank: int, prepared: Any) -> Reader:
         end = cls._end("Subscriber", setup, rank)
         receive = end.receive if setup.payload.is_bytes else unpickled(end.receive)
         return Reader(receive, close=end.close)
@@ -352,5 +350,3 @@ def _retried(attempt: Callable[[Any], bool]) -> Callable[[Any], object]:
             give_way()
 
     return send
-
-

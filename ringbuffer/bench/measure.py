@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ringbuffer.bench.crew import Crew
+from ringbuffer.bench.crew import ANSWER_SECONDS, START_SECONDS, Crew
 from ringbuffer.bench.payloads import Payload
 from ringbuffer.bench.peer import IDLE, LATENCY, THROUGHPUT, Peer, Setup
 from ringbuffer.bench.summary import quantile
@@ -27,10 +27,12 @@ WARM_SHARE: Final = 0.1
 """Of the seconds of a run: warm-up goes on with longer runs until one takes so long."""
 WARM_GROWTH: Final = 8
 WARM_LAPS: Final = 2
-LEAST_LAPS: Final = 1
+LEAST_LAPS: Final = 2
 MESSAGES_MAX: Final = 2_000_000
 PACED_SECONDS: Final = 0.001
 """Roughly what one paced message takes; from it follows how many are sent."""
+PATIENCE: Final = 20
+"""How many times as long as expected a run may take."""
 SETTLED_SECONDS: Final = 0.05
 """How long a reader may wait before what it costs is counted."""
 IDLE_SHARE: Final = 2.0
@@ -90,11 +92,15 @@ class Bench:
 def _opened(crew: Crew, cell: Cell, setup: Setup) -> Iterator[None]:
     ranks = list(range(cell.readers))
     with cell.peer.open(setup) as ticket:
-        (ticket,) = crew.ask([WRITER_RANK], "open", cell.peer, setup, ticket)
-        crew.ask(ranks, "open", cell.peer, setup, ticket)
-        crew.ask([WRITER_RANK, *ranks], "settle")
-        yield
-        crew.ask([*ranks, WRITER_RANK], "close")
+        try:
+            (ticket,) = crew.ask([WRITER_RANK], "open", cell.peer, setup, ticket, seconds=START_SECONDS)
+            crew.ask(ranks, "open", cell.peer, setup, ticket, seconds=START_SECONDS)
+            crew.ask([WRITER_RANK, *ranks], "settle")
+            yield
+            crew.ask([*ranks, WRITER_RANK], "close")
+        except BaseException:
+            crew.end()  # before what they use is removed
+            raise
 
 
 class _Stretch:
@@ -105,10 +111,9 @@ class _Stretch:
         self.ranks = list(range(readers))
         self._sent = 0
 
-    def run(self, count: int, **ways: bool) -> tuple[float, list[float]]:
+    def run(self, count: int, *, about_seconds: float = 0.0, **ways: bool) -> tuple[float, list[float]]:
         """Send and receive; the seconds until the slowest reader had all, and all latencies in seconds."""
-        run = self.begin(count, **ways)
-        return self.finish(run)
+        return self.finish(self.begin(count, **ways), about_seconds)
 
     def begin(self, count: int, **ways: bool) -> Run:
         """Have the readers wait for so many messages."""
@@ -118,11 +123,11 @@ class _Stretch:
         self.crew.tell(self.ranks, "run", run)
         return run
 
-    def finish(self, run: Run) -> tuple[float, list[float]]:
-        """Have the writer send them, and wait for all."""
+    def finish(self, run: Run, about_seconds: float = 0.0) -> tuple[float, list[float]]:
+        """Have the writer send them, and wait for all, many times as long as that is expected to take."""
         everybody = [WRITER_RANK, *self.ranks]
         self.crew.tell([WRITER_RANK], "run", run, len(self.ranks))
-        began, *ends = self.crew.answers(everybody)
+        began, *ends = self.crew.answers(everybody, ANSWER_SECONDS + PATIENCE * about_seconds)
         seconds = (max(ended for ended, _ in ends) - began) / 1e9
         return seconds, [nanoseconds / 1e9 for _, latencies in ends for nanoseconds in latencies]
 
@@ -130,19 +135,21 @@ class _Stretch:
 def _warm_up(stretch: _Stretch, settings: Settings) -> float:
     """Send until a run takes a while; the seconds that one message takes. The first run checks every byte."""
     count = WARM_LAPS * settings.blocks
-    stretch.run(count, every_byte=True)
-    while True:
+    seconds, _ = stretch.run(count, every_byte=True)
+    while seconds < settings.seconds:  # what takes as long as a whole run in the first one is warm already
         seconds, _ = stretch.run(count)
         if seconds >= WARM_SHARE * settings.seconds or count * WARM_GROWTH > MESSAGES_MAX:
-            return seconds / count
+            break
         count *= WARM_GROWTH
+    return seconds / count
 
 
 def _throughput(stretch: _Stretch, cell: Cell, settings: Settings) -> dict[str, float]:
     each_seconds = _warm_up(stretch, settings)
     count = settings.messages or int(settings.seconds / each_seconds)
-    count = min(MESSAGES_MAX, max(count, LEAST_LAPS * settings.blocks))
-    seconds, _ = stretch.run(count)
+    if not settings.messages:
+        count = min(MESSAGES_MAX, max(count, LEAST_LAPS * settings.blocks))
+    seconds, _ = stretch.run(count, about_seconds=count * each_seconds)
     rate = count / seconds
     return {
         "messages": count,
@@ -154,10 +161,9 @@ def _throughput(stretch: _Stretch, cell: Cell, settings: Settings) -> dict[str, 
 
 
 def _latency(stretch: _Stretch, _: Cell, settings: Settings) -> dict[str, float]:
-    stretch.run(WARM_LAPS * settings.blocks, every_byte=True)
-    stretch.run(WARM_LAPS * settings.blocks, paced=True)
+    stretch.run(WARM_LAPS * settings.blocks, every_byte=True, paced=True)
     count = settings.messages or max(WARM_LAPS * settings.blocks, int(settings.seconds / PACED_SECONDS))
-    seconds, latencies = stretch.run(count, paced=True)
+    seconds, latencies = stretch.run(count, about_seconds=count * PACED_SECONDS, paced=True)
     found: dict[str, float] = {"messages": count, "seconds": seconds}
     return found | {f"p{percent}_seconds": quantile(latencies, percent / 100) for percent in (50, 90, 99)}
 

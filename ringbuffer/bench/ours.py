@@ -52,12 +52,12 @@ class Ours(Peer):
             yield ring
 
     @classmethod
-    def writer(cls, setup: Setup, ticket: Any, prepared: Any) -> Writer:  # noqa: ARG003
+    def writer(cls, setup: Setup, ticket: Any, prepared: Any) -> Writer:
         end = cls._end(ticket, -1)
         return Writer(_sender(end, setup.payload), ticket, close=ticket.close)
 
     @classmethod
-    def reader(cls, setup: Setup, ticket: Any, rank: int, prepared: Any) -> Reader:  # noqa: ARG003
+    def reader(cls, setup: Setup, ticket: Any, rank: int, prepared: Any) -> Reader:
         end = cls._end(ticket, rank)
         return Reader(_receiver(end, setup.payload), close=ticket.close)
 
@@ -94,7 +94,7 @@ class OursViews(Ours):
         return payload.kind != DICT and payload.size_bytes > COMPARED_BYTES
 
     @classmethod
-    def reader(cls, setup: Setup, ticket: Any, rank: int, prepared: Any) -> Reader:  # noqa: ARG003
+    def reader(cls, setup: Setup, ticket: Any, rank: int, prepared: Any) -> Reader:
         end = cls._end(ticket, rank)
         views = _Views(getattr(end, "read", end.acquire_read))
         return Reader(views.receive, lent=True, release=views.release, close=ticket.close)

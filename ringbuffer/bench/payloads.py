@@ -12,6 +12,7 @@ cycle, only the last message tells.
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import re
 import struct
 from collections.abc import Sequence
@@ -23,6 +24,7 @@ from ringbuffer.errors import BenchError
 BYTES: Final = "bytes"
 DICT: Final = "dict"
 TENSOR: Final = "tensor"
+KINDS: Final = (BYTES, DICT, TENSOR)
 
 COMPARED_BYTES: Final = 4096
 SMALLEST_BYTES: Final = 48

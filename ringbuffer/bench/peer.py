@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from multiprocessing.context import SpawnContext
 from typing import Any, ClassVar
 
-from ringbuffer.bench.payloads import Payload
+from ringbuffer.bench.payloads import KINDS, Payload
 
 THROUGHPUT = "throughput"
 LATENCY = "latency"
@@ -69,9 +69,12 @@ class Peer:
     package: ClassVar[str] = ""
     """The distribution, for its version; empty for what Python brings along."""
     module: ClassVar[str] = ""
-    by_default: ClassVar[bool] = True
+    is_slow_to_import: ClassVar[bool] = False
+    """Then :meth:`missing` looks only whether it is there, not whether it can be imported."""
+    unasked: ClassVar[frozenset[str]] = frozenset(KINDS)
+    """The kinds of payload with which it takes part although nobody has named it."""
     is_floor: ClassVar[bool] = False
-    """What the hardware allows, without any protocol: no ratios are formed with it."""
+    """What the hardware allows, without any protocol."""
     is_checked: ClassVar[bool] = True
     measures: ClassVar[tuple[str, ...]] = MEASURES
 
@@ -82,7 +85,7 @@ class Peer:
             return ""
         try:
             found = importlib.util.find_spec(cls.module) is not None
-            if found:
+            if found and not cls.is_slow_to_import:
                 importlib.import_module(cls.module)
         except Exception as error:
             return f"{cls.module} cannot be imported ({type(error).__name__}: {error:.100})"
@@ -97,18 +100,18 @@ class Peer:
             return ""
 
     @classmethod
-    def carries(cls, payload: Payload) -> bool:  # noqa: ARG003
+    def carries(cls, payload: Payload) -> bool:
         """Whether this peer takes part with a payload."""
         return True
 
     @classmethod
-    def prepare(cls, context: SpawnContext, payloads: list[Payload], readers: int, blocks: int) -> Any:  # noqa: ARG003
+    def prepare(cls, context: SpawnContext, payloads: list[Payload], readers: int, blocks: int) -> Any:
         """Make what the processes must inherit. It is passed to :meth:`writer` and :meth:`reader`."""
         return None
 
     @classmethod
     @contextlib.contextmanager
-    def open(cls, setup: Setup) -> Iterator[Any]:  # noqa: ARG003
+    def open(cls, setup: Setup) -> Iterator[Any]:
         """Make, in the parent, what a channel needs, and remove it in the end. Yields a ticket for the ends."""
         yield None
 

@@ -22,15 +22,15 @@ class Queues(Peer):
     about = "one multiprocessing.Queue per reader, as many places as blocks; put blocks when full"
 
     @classmethod
-    def prepare(cls, context: SpawnContext, payloads: list[Payload], readers: int, blocks: int) -> Any:  # noqa: ARG003
+    def prepare(cls, context: SpawnContext, payloads: list[Payload], readers: int, blocks: int) -> Any:
         return [context.Queue(blocks) for _ in range(readers)]
 
     @classmethod
-    def writer(cls, setup: Setup, ticket: Any, prepared: Any) -> Writer:  # noqa: ARG003
+    def writer(cls, setup: Setup, ticket: Any, prepared: Any) -> Writer:
         return Writer(to_each([queue.put for queue in prepared[: setup.readers]]))
 
     @classmethod
-    def reader(cls, setup: Setup, ticket: Any, rank: int, prepared: Any) -> Reader:  # noqa: ARG003
+    def reader(cls, setup: Setup, ticket: Any, rank: int, prepared: Any) -> Reader:
         return Reader(prepared[rank].get)
 
 
@@ -41,16 +41,16 @@ class Pipes(Peer):
     about = "one multiprocessing.Pipe per reader; send blocks when the kernel's buffer is full; objects are pickled once"
 
     @classmethod
-    def prepare(cls, context: SpawnContext, payloads: list[Payload], readers: int, blocks: int) -> Any:  # noqa: ARG003
+    def prepare(cls, context: SpawnContext, payloads: list[Payload], readers: int, blocks: int) -> Any:
         return [context.Pipe(duplex=False) for _ in range(readers)]
 
     @classmethod
-    def writer(cls, setup: Setup, ticket: Any, prepared: Any) -> Writer:  # noqa: ARG003
+    def writer(cls, setup: Setup, ticket: Any, prepared: Any) -> Writer:
         send = to_each([write.send_bytes for _, write in prepared[: setup.readers]])
         return Writer(send if setup.payload.is_bytes else pickled(send))
 
     @classmethod
-    def reader(cls, setup: Setup, ticket: Any, rank: int, prepared: Any) -> Reader:  # noqa: ARG003
+    def reader(cls, setup: Setup, ticket: Any, rank: int, prepared: Any) -> Reader:
         receive = prepared[rank][0].recv_bytes
         return Reader(receive if setup.payload.is_bytes else unpickled(receive))
 
