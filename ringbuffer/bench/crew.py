@@ -21,8 +21,6 @@ from ringbuffer.bench.payloads import Payload
 from ringbuffer.bench.peer import Peer
 from ringbuffer.bench.worker import DONE, FAULT, WRITER_RANK, serve
 
-ANSWER_SECONDS: Final = 30.0
-"""How long a worker may take for one order."""
 START_SECONDS: Final = 120.0
 """How long the workers may take to start; importing torch in eight processes on two cores takes most of it."""
 END_SECONDS: Final = 5.0
@@ -40,7 +38,10 @@ class FaultError(CrewError):
 class Crew:
     """A writer and readers. As a context manager it ends them."""
 
-    def __init__(self, peers: Sequence[type[Peer]], payloads: Sequence[Payload], readers: int, blocks: int) -> None:
+    def __init__(
+        self, peers: Sequence[type[Peer]], payloads: Sequence[Payload], readers: int, blocks: int, answer_seconds: float
+    ) -> None:
+        self._answer_seconds = answer_seconds
         context = multiprocessing.get_context("spawn")
         # What is inherited is kept: a worker that starts opens its semaphores by name, which go with the last queue here.
         self._prepared = prepared = {peer.name: peer.prepare(context, list(payloads), readers, blocks) for peer in peers}
@@ -77,8 +78,9 @@ class Crew:
             except OSError as error:
                 raise CrewError(f"{process.name} is gone (exit status {process.exitcode})") from error
 
-    def answers(self, ranks: Sequence[int], seconds: float = ANSWER_SECONDS) -> list[Any]:
+    def answers(self, ranks: Sequence[int], more_seconds: float = 0.0) -> list[Any]:
         """Wait for an answer of each, and return what they say, in the order of ``ranks``."""
+        seconds = self._answer_seconds + more_seconds
         deadline = time.monotonic() + seconds
         open_ranks: dict[object, int] = {self._workers[rank][1]: rank for rank in ranks}
         said: dict[int, Any] = {}
@@ -92,10 +94,10 @@ class Crew:
                 said[rank] = self._answer(rank)
         return [said[rank] for rank in ranks]
 
-    def ask(self, ranks: Sequence[int], order: str, *arguments: Any, seconds: float = ANSWER_SECONDS) -> list[Any]:
+    def ask(self, ranks: Sequence[int], order: str, *arguments: Any, more_seconds: float = 0.0) -> list[Any]:
         """Give several workers one order, and wait for their answers."""
         self.tell(ranks, order, *arguments)
-        return self.answers(ranks, seconds)
+        return self.answers(ranks, more_seconds)
 
     def pids(self, ranks: Sequence[int]) -> list[int]:
         """The processes of some ranks."""

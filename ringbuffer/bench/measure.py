@@ -1,7 +1,8 @@
 """The three measures, each of one peer, one payload and one number of readers.
 
 Rules: a cell is opened, warmed up with every byte checked, measured, and closed. Throughput is from the writer's clock before
-its first message to the slowest reader's clock behind its last one; the number of messages follows from the warm-up. One-way
+its first message to the slowest reader's clock behind its last one (of a floor where nobody waits: the longest time that one
+process took); the number of messages follows from the warm-up. One-way
 latency is from the writer's clock directly before it sends to each reader's clock directly after it has received, where the
 next message is sent only after all readers have had the last one and a pause, so that no queue is measured. Idle cost is the
 processor time of the readers' processes while they wait for a message, over a window that begins 50 ms after the last one.
@@ -17,12 +18,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ringbuffer.bench.crew import ANSWER_SECONDS, START_SECONDS, Crew
+from ringbuffer.bench.crew import START_SECONDS, Crew
 from ringbuffer.bench.payloads import Payload
 from ringbuffer.bench.peer import IDLE, LATENCY, THROUGHPUT, Peer, Setup
 from ringbuffer.bench.summary import quantile
 from ringbuffer.bench.worker import WRITER_RANK, Run
 
+ANSWER_SECONDS: Final = 30.0
 WARM_SHARE: Final = 0.1
 """Of the seconds of a run: warm-up goes on with longer runs until one takes so long."""
 WARM_GROWTH: Final = 8
@@ -51,11 +53,15 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How long, and with how many blocks. ``messages``: so many exactly, whatever time it takes."""
+    """How long, and with how many blocks. ``messages``: so many exactly, whatever time it takes.
+
+    ``answer_seconds``: how long a process may take beyond what is expected before it counts as hanging.
+    """
 
     seconds: float
     blocks: int
     messages: int | None = None
+    answer_seconds: float = ANSWER_SECONDS
 
 
 class Bench:
@@ -70,12 +76,14 @@ class Bench:
 
     def measure(self, cell: Cell) -> dict[str, float]:
         """Figures by name. Raises :class:`FaultError` and :class:`CrewError`; the next measurement has a new crew then."""
-        crew = self._crew = self._crew or Crew(self._peers, self._payloads, self._readers, self._settings.blocks)
+        crew = self._crew = self._crew or Crew(
+            self._peers, self._payloads, self._readers, self._settings.blocks, self._settings.answer_seconds
+        )
         self._count += 1
         setup = Setup(f"c{self._count}", self._folder, cell.readers, self._settings.blocks, cell.payload)
         try:
             with _opened(crew, cell, setup):
-                stretch = _Stretch(crew, cell.readers)
+                stretch = _Stretch(crew, cell)
                 return {THROUGHPUT: _throughput, LATENCY: _latency, IDLE: _idle}[cell.measure](stretch, cell, self._settings)
         except BaseException:
             self.end()
@@ -93,8 +101,8 @@ def _opened(crew: Crew, cell: Cell, setup: Setup) -> Iterator[None]:
     ranks = list(range(cell.readers))
     with cell.peer.open(setup) as ticket:
         try:
-            (ticket,) = crew.ask([WRITER_RANK], "open", cell.peer, setup, ticket, seconds=START_SECONDS)
-            crew.ask(ranks, "open", cell.peer, setup, ticket, seconds=START_SECONDS)
+            (ticket,) = crew.ask([WRITER_RANK], "open", cell.peer, setup, ticket, more_seconds=START_SECONDS)
+            crew.ask(ranks, "open", cell.peer, setup, ticket, more_seconds=START_SECONDS)
             crew.ask([WRITER_RANK, *ranks], "settle")
             yield
             crew.ask([*ranks, WRITER_RANK], "close")
@@ -106,9 +114,10 @@ def _opened(crew: Crew, cell: Cell, setup: Setup) -> Iterator[None]:
 class _Stretch:
     """Runs of one open channel, one after another; it counts the messages."""
 
-    def __init__(self, crew: Crew, readers: int) -> None:
+    def __init__(self, crew: Crew, cell: Cell) -> None:
         self.crew = crew
-        self.ranks = list(range(readers))
+        self.ranks = list(range(cell.readers))
+        self._is_coupled = cell.peer.is_checked
         self._sent = 0
 
     def run(self, count: int, *, about_seconds: float = 0.0, **ways: bool) -> tuple[float, list[float]]:
@@ -127,9 +136,11 @@ class _Stretch:
         """Have the writer send them, and wait for all, many times as long as that is expected to take."""
         everybody = [WRITER_RANK, *self.ranks]
         self.crew.tell([WRITER_RANK], "run", run, len(self.ranks))
-        began, *ends = self.crew.answers(everybody, ANSWER_SECONDS + PATIENCE * about_seconds)
-        seconds = (max(ended for ended, _ in ends) - began) / 1e9
-        return seconds, [nanoseconds / 1e9 for _, latencies in ends for nanoseconds in latencies]
+        writer, *readers = self.crew.answers(everybody, PATIENCE * about_seconds)
+        took = max(one.ended for one in readers) - writer.began
+        if not self._is_coupled:
+            took = max(one.ended - one.began for one in (writer, *readers))
+        return took / 1e9, [nanoseconds / 1e9 for one in readers for nanoseconds in one.latencies]
 
 
 def _warm_up(stretch: _Stretch, settings: Settings) -> float:
@@ -173,15 +184,15 @@ def _idle(stretch: _Stretch, _: Cell, settings: Settings) -> dict[str, float]:
     run = stretch.begin(1)
     time.sleep(SETTLED_SECONDS)
     pids = stretch.crew.pids(stretch.ranks)
-    began, before = time.monotonic(), [_processor_seconds(pid) for pid in pids]
+    began, before = time.monotonic(), [processor_seconds(pid) for pid in pids]
     time.sleep(IDLE_SHARE * settings.seconds)
-    after, seconds = [_processor_seconds(pid) for pid in pids], time.monotonic() - began
+    after, seconds = [processor_seconds(pid) for pid in pids], time.monotonic() - began
     stretch.finish(run)
     shares = [(later - earlier) / seconds for earlier, later in zip(before, after, strict=True)]
     return {"seconds": seconds, "core_share": sum(shares) / len(shares), "core_share_max": max(shares)}
 
 
-def _processor_seconds(pid: int) -> float:
+def processor_seconds(pid: int) -> float:
     """The processor time that a process has used, all threads together, to the nanosecond."""
     clock = ctypes.c_int()
     status: Any = ctypes.CDLL(None).clock_getcpuclockid(pid, ctypes.byref(clock))

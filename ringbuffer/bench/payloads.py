@@ -26,8 +26,9 @@ DICT: Final = "dict"
 TENSOR: Final = "tensor"
 KINDS: Final = (BYTES, DICT, TENSOR)
 
+_STAMP: Final = struct.Struct("<QQ")
 COMPARED_BYTES: Final = 4096
-SMALLEST_BYTES: Final = 48
+SMALLEST_BYTES: Final = 3 * _STAMP.size
 LARGEST_BYTES: Final = 64 << 20
 TENSOR_BYTES: Final = 1 << 20
 _CYCLE_OF_SMALL: Final = 1021
@@ -35,7 +36,6 @@ _CYCLE_OF_MIDDLE: Final = 31
 _CYCLE_OF_LARGE: Final = 13
 _SMALL_BYTES: Final = 256
 
-_STAMP: Final = struct.Struct("<QQ")
 _MASK: Final = (1 << 64) - 1
 _FINAL: Final = 1 << 62
 """Added to the number in the last message of a run, so that it is like none of the cycle."""
@@ -128,7 +128,7 @@ class Numbers:
     def __init__(self, number: int, size_bytes: int) -> None:
         self._stamp = _stamp(number)
         self._size_bytes = size_bytes
-        self._middle = slice(size_bytes // 2, size_bytes // 2 + _STAMP.size)
+        self._middle = slice(_middle(size_bytes), _middle(size_bytes) + _STAMP.size)
         self._tail = slice(size_bytes - _STAMP.size, size_bytes)
 
     __hash__ = None  # type: ignore[assignment]
@@ -224,6 +224,11 @@ def _stamp(number: int) -> bytes:
     return _STAMP.pack(number, number ^ _MASK)
 
 
+def _middle(size_bytes: int) -> int:
+    """Where the number in the middle begins."""
+    return (size_bytes - _STAMP.size) // 2
+
+
 def _number_at(got: Any, place: int) -> int | None:
     """The number that a message carries at a place, or ``None`` where there is none."""
     number, check = _STAMP.unpack(bytes(got[place : place + _STAMP.size]))
@@ -231,12 +236,11 @@ def _number_at(got: Any, place: int) -> int | None:
 
 
 def _bytes_message(number: int, size_bytes: int) -> bytes:
-    """Its number at the head, in the middle (of a long one) and at the tail; between, a pattern that depends on it."""
+    """Its number at the head, in the middle and at the tail; between, a pattern that depends on it."""
     filler = bytes((number * 7 + step * 13) & 255 for step in range(min(251, size_bytes)))
     body = bytearray(filler * (size_bytes // len(filler) + 1))[:size_bytes]
     stamp = _stamp(number)
-    places = [0, size_bytes - _STAMP.size] + ([size_bytes // 2] if size_bytes > 4 * _STAMP.size else [])
-    for place in places:
+    for place in (0, _middle(size_bytes), size_bytes - _STAMP.size):
         body[place : place + _STAMP.size] = stamp
     return bytes(body)
 

@@ -88,7 +88,7 @@ class Peer:
             if found and not cls.is_slow_to_import:
                 importlib.import_module(cls.module)
         except Exception as error:
-            return f"{cls.module} cannot be imported ({type(error).__name__}: {error:.100})"
+            return f"{cls.module} cannot be imported ({type(error).__name__}: {error!s:.100})"
         return "" if found else f"{cls.package or cls.module} is not installed"
 
     @classmethod

@@ -44,6 +44,15 @@ class Run:
     every_byte: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Times:
+    """When a side began and ended a run, in nanoseconds, and for a reader of paced messages how long each was under way."""
+
+    began: int
+    ended: int
+    latencies: tuple[int, ...] = ()
+
+
 class Fault(Exception):
     """A reader got something that it should not have got."""
 
@@ -103,20 +112,20 @@ class _WriterSide(_Side):
         self._end = peer.writer(setup, ticket, self._prepared.get(peer.name))
         return self._end.ticket
 
-    def run(self, run: Run, readers: int) -> int:
-        """Send, and return when that began, in nanoseconds."""
+    def run(self, run: Run, readers: int) -> Times:
+        """Send all messages."""
         assert self._payload is not None, "a run is of an opened channel"
         final = payloads.final_message(self._payload, run.first + run.count)
         start = run.first % self._payload.cycle
         order = islice(cycle(payloads.rotated(self._messages, start)), run.count - 1)
         if run.paced:
-            return self._pace([*order, final], readers)
+            return Times(self._pace([*order, final], readers), time.monotonic_ns())
         send = self._end.send
         began = time.monotonic_ns()
         for message in order:
             send(message)
         send(final)
-        return began
+        return Times(began, time.monotonic_ns())
 
     def _pace(self, order: list[Any], readers: int) -> int:
         clock, send = self._clock, self._end.send
@@ -161,12 +170,13 @@ class _ReaderSide(_Side):
         self._order = [(wants, run.count - 1), ([final], 1)]
         self._clock[self._rank + 1] = 0
 
-    def run(self, run: Run) -> tuple[int, list[int]]:
-        """Receive; return when the last message was there, and for paced messages how long each was under way."""
+    def run(self, run: Run) -> Times:
+        """Receive all messages, and check them."""
+        began = time.monotonic_ns()
         latencies = self._pace(run) if run.paced else self._receive(run)
         ended = time.monotonic_ns()
         self._end.release()
-        return ended, latencies
+        return Times(began, ended, tuple(latencies))
 
     def _receive(self, run: Run) -> list[int]:
         receive = self._end.receive
