@@ -18,11 +18,20 @@ from pathlib import Path
 from typing import Any, Final
 
 from ringbuffer import cleaning, inspection, specification
+from ringbuffer.bench.command import add_bench
 from ringbuffer.checker import replay
 from ringbuffer.checker.claims import CLAIMS, Scope, Verdict, check_claims, claims_for
 from ringbuffer.checker.explore import HOLDS, REFUTED, STATES_MAX, UNKNOWN
 from ringbuffer.checker.reduce import REDUCTIONS, select_reductions
-from ringbuffer.errors import GeometryError, MissingExtraError, RingBufferError, TokenError, TraceFileError, VariantError
+from ringbuffer.errors import (
+    BenchError,
+    GeometryError,
+    MissingExtraError,
+    RingBufferError,
+    TokenError,
+    TraceFileError,
+    VariantError,
+)
 from ringbuffer.memory.layout import BLOCKS_MAX
 from ringbuffer.memory.simulated import MEMORIES, check_memory
 from ringbuffer.protocol import Variant
@@ -42,7 +51,7 @@ _EXIT_OF: Final = {HOLDS: EXIT_HOLDS, REFUTED: EXIT_REFUTED, UNKNOWN: EXIT_UNKNO
 DEMO_READERS_MAX: Final = 32
 DEMO_MESSAGES_MAX: Final = 100_000_000
 
-_USAGE_ERRORS: Final = (GeometryError, MissingExtraError, TokenError, VariantError)
+_USAGE_ERRORS: Final = (BenchError, GeometryError, MissingExtraError, TokenError, VariantError)
 
 QUESTION_MEMORY: Final = "sc"
 """The memory on which ``check`` explores an edited protocol or a ring of another size, unless it is told."""
@@ -137,6 +146,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_replay(commands.add_parser("replay", help="run again what a token names"))
     inspection.add_arguments(commands.add_parser("inspect", help="look at the rings of this machine: who waits for whom"))
     cleaning.add_arguments(commands.add_parser("clean", help="remove rings whose creators are gone, after showing them"))
+    add_bench(commands.add_parser("bench", help="measure the ring beside other ways to broadcast"))
     _add_spec(commands.add_parser("spec", help="keep the generated parts of the specification up to date"))
     return parser
 

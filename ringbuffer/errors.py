@@ -213,6 +213,10 @@ class TokenError(RingBufferError, ValueError):
     """A replay token is not one of ours, is damaged, or belongs to other tables."""
 
 
+class BenchError(RingBufferError, ValueError):
+    """A benchmark was asked for that makes no sense: an unknown peer, payload or measure, or a number out of range."""
+
+
 class MissingExtraError(RingBufferError, ImportError):
     """A feature needs an optional dependency that is not installed; the text names the extra."""
 
