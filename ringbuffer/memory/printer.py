@@ -35,13 +35,18 @@ NAMES: Final = (
     "others_at",
     "take_lock",
     "give_lock",
+    "free_lock",
     "time_of",
     "lie_down",
     "wake",
     "frames",
+    "data_at",
+    "mapping",
     "limit",
 )
-"""What printed functions are bound to: ``compiled.py`` says what each is."""
+"""What printed functions are bound to: ``python_runner.py`` says what each is."""
+FEW: Final = 2
+"""So many flags are faster one by one than all at once."""
 
 _LEAVES: Final = {
     Edge.WAITED: "return WAIT",
@@ -98,7 +103,8 @@ class _Printer:
         rest = rest_of(self.program)
         yield f"def bind({', '.join(NAMES)}):"
         yield "    index = done = 0"
-        yield "    held = False"
+        yield "    held = inside = is_fencing = False"
+        yield "    cut, part_of = 0, slice(FRAME_BYTES, FRAME_BYTES)"
         yield from self._call("begin", Branch(0, 0, Edge.FORWARD))
         yield from self._call("finish", self.payload.branch(Outcome.DONE))
         yield from self._call("abort", self.payload.branch(Outcome.ABORTED))
@@ -107,13 +113,13 @@ class _Printer:
         if not self.stepping:
             yield from self._send() if self.message_call == "send" else self._receive()
         yield from _PLACES
-        calls = ["begin", "finish", "abort", "where", "done_with", "resume", "let_go"]
+        calls = ["begin", "finish", "abort", "where", "done_with", "resume", "is_inside", "let_go"]
         calls += ["rest"] * (rest is not None) + [self.message_call] * (not self.stepping)
         yield f"    return {{{', '.join(f'{name!r}: {name}' for name in calls)}}}"
 
     def _call(self, name: str, entry: Branch) -> Iterator[str]:
         yield f"    def {name}():"
-        yield "        nonlocal index, done, held"
+        yield "        nonlocal index, done, held, is_fencing"
         if name != "begin":
             yield "        held = False"
         yield from self._enter(entry, 2)
@@ -130,7 +136,7 @@ class _Printer:
             yield from self._call("rest", entry)
             return
         yield "    def rest(timeout_seconds):"
-        yield "        nonlocal index, done, held"
+        yield "        nonlocal index, done, held, is_fencing"
         yield "        timeout = time_of(timeout_seconds)"
         yield "        if state['is_roused']:"
         yield "            state['is_roused'] = False"
@@ -146,10 +152,10 @@ class _Printer:
 
     def _send(self) -> Iterator[str]:
         yield "    def send(kind, data):"
-        yield "        nonlocal index, done, held"
-        yield "        if held or state['in_use']:"
+        yield "        nonlocal index, done, inside, is_fencing, cut, part_of"
+        yield "        if inside or held or state['is_in_use']:"
         yield "            return BUSY"
-        yield "        state['in_use'] = True"
+        yield "        inside = True"
         yield "        try:"
         yield "            if data.__class__ is not bytes:"
         yield "                data = flat(data)"
@@ -161,42 +167,46 @@ class _Printer:
         yield from self._enter(Branch(0, 0, Edge.FORWARD), 4)
         yield "            frame = frames[index]"
         yield "            pack(frame, 0, done, length, kind, WHOLE, length)"
-        yield "            frame[FRAME_BYTES:FRAME_BYTES + length] = data"
+        yield "            if length != cut:"
+        yield "                cut, part_of = length, slice(FRAME_BYTES, FRAME_BYTES + length)"
+        yield "            frame[part_of] = data"
         self._found, self._leaves = ("return FOUND",), _SENT
         yield from self._enter(self.payload.branch(Outcome.DONE), 3)
         yield "        finally:"
-        yield "            state['in_use'] = False"
+        yield "            inside = False"
 
     def _receive(self) -> Iterator[str]:
         yield "    def nothing(result):"
         yield "        state['result'] = result"
         yield "        return myself()"
         yield "    def receive(decode):"
-        yield "        nonlocal index, done, held"
-        yield "        if held or state['in_use']:"
+        yield "        nonlocal index, done, held, inside, is_fencing"
+        yield "        if inside or held or state['is_in_use']:"
         yield "            return nothing(BUSY)"
-        yield "        state['in_use'] = True"
+        yield "        inside = True"
         yield "        try:"
         yield "            data = state['pending']"
         yield "            if data is None:"
         yield "                while True:"
         self._found, self._leaves = ("break",), _TAKING
         yield from self._enter(Branch(0, 0, Edge.FORWARD), 5)
-        yield "                frame = frames[index]"
-        yield "                sequence, length, kind, part, total = unpack(frame)"
+        yield "                sequence, length, kind, part, total = unpack(frames[index])"
         yield "                if (sequence != done or part != WHOLE or total != length or length > limit or kind != BYTES and"
         yield "                        (kind != PICKLE or length > COPY_MAX_BYTES or decode is None)):"
         yield "                    held = True"
         yield "                    return nothing(FOUND)"
-        yield "                data = frame[FRAME_BYTES:FRAME_BYTES + length].tobytes()"
+        yield "                start = data_at[index]"
+        yield "                data = mapping[start:start + length]"
         yield "                while True:  # it is left at once: behind it the message is marked as read, and pending"
         self._leaves, self._takes_message = _TAKEN, True
         yield from self._enter(self.payload.branch(Outcome.DONE), 5)
-        yield "            elif decode is None and state['pending_kind'] != BYTES:"
-        yield "                return nothing(FOUND)"
-        yield "            return data if state['pending_kind'] == BYTES else decode(data)"
+        yield "            else:"
+        yield "                kind = state['pending_kind']"
+        yield "                if decode is None and kind != BYTES:"
+        yield "                    return nothing(FOUND)"
+        yield "            return data if kind == BYTES else decode(data)"
         yield "        finally:"
-        yield "            state['in_use'] = False"
+        yield "            inside = False"
 
     def _branch(self, branch: Branch, depth: int) -> Iterator[str]:
         pad = "    " * depth
@@ -218,9 +228,9 @@ class _Printer:
             yield pad + self._leaves[branch.edge]
 
     def _uses_flags(self, pc: int) -> bool:
-        """Whether a row from there on, until the call ends, is about a single flag of the block."""
+        """Whether a row from there on, until the call ends, is about a flag of the block."""
         flag = self.program[pc].row.access.flag
-        if flag in (Flag.WRITTEN, Flag.OWN, Flag.NEIGHBOUR):
+        if flag is not None and flag.is_of_block:
             return True
         return any(branch.edge is Edge.FORWARD and self._uses_flags(branch.pc) for _, branch in self.program[pc].branches)
 
@@ -249,8 +259,12 @@ class _Printer:
         row = instruction.row
         match row.access.kind:
             case Kind.FENCE:
-                yield f"take_lock(False)  # {row.id}"
+                yield f"if is_fencing:  # {row.id}"
+                yield "    free_lock()"
+                yield "is_fencing = True"
+                yield "take_lock()"
                 yield "give_lock()"
+                yield "is_fencing = False"
             case Kind.SLEEP if self._is_rest:
                 yield f"if not state['is_roused']:  # {row.id}"
                 yield "    lie_down(own, timeout)"
@@ -283,9 +297,11 @@ class _Printer:
         return f"zeros <= {access.missing_allowed}"
 
     def _all_set(self, flag: Flag, missing_allowed: int) -> str:
-        """The condition that several flags are 1, in one comparison."""
+        """The condition that several flags are 1: one comparison, or a few where that is faster."""
+        if not missing_allowed and 0 < self._count(flag) <= FEW:
+            return " and ".join(f"{one} == 1" for one in self._few(flag))
         if flag is Flag.OTHERS_AWAKE:
-            return "others[0] == 1" if self._count(flag) == 1 else "others == up"
+            return "others == up"
         part = "" if flag is Flag.EACH else "[:-1]"
         if missing_allowed:
             return f"read_of[index]{part}.tobytes().count(0) <= {missing_allowed}"
@@ -311,8 +327,10 @@ class _Printer:
         """One line that stores to several flags, or wakes several sleepers."""
         if kind is Kind.WAKE:
             return "for other in others_at: wake(other)"
+        if 0 < self._count(flag) <= FEW:
+            return " = ".join((*self._few(flag), str(value)))
         if flag is Flag.OTHERS_AWAKE:
-            return f"others[0] = {value}" if self._count(flag) == 1 else f"others[:] = {'up' if value else 'down'}"
+            return f"others[:] = {'up' if value else 'down'}"
         part, flags = ("[:]", "") if flag is Flag.EACH else ("[:-1]", "[:-1]")
         return f"read_of[index]{part} = {'ones' if value else 'zeros'}{flags}"
 
@@ -334,6 +352,11 @@ class _Printer:
         """The one of several flags that is visited now."""
         return "others[rank]" if flag is Flag.OTHERS_AWAKE else "read_of[index][rank]"
 
+    def _few(self, flag: Flag) -> list[str]:
+        """Each of several flags."""
+        name, first = ("others", 0) if flag is Flag.OTHERS_AWAKE else ("flags", 1)
+        return [f"{name}[{first + rank}]" for rank in range(self._count(flag))]
+
     def _count(self, flag: Flag) -> int:
         """How many ranks a row about several flags visits."""
         if flag is Flag.OTHERS_AWAKE:
@@ -350,6 +373,8 @@ _PLACES: Final = (
     "        nonlocal index, done, held",
     "        position[0] = number",
     "        index, done, held = number % len(following), number, False",
+    "    def is_inside():",
+    "        return inside",
     "    def let_go():",
     "        nonlocal held",
     "        held = True",

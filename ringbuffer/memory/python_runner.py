@@ -12,7 +12,7 @@ import threading
 import weakref
 from array import array
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, Final
 
 from ringbuffer.memory.codes import BUSY, BYTES, COPY_MAX_BYTES, ENDED, FOUND, FRAME, PICKLE, TOO_LARGE, WAIT, WHOLE
@@ -34,10 +34,10 @@ class PythonRunner:
     """
 
     __slots__ = (
-        *("__dict__", "__weakref__", "_let_go", "_memory", "_own"),
+        *("__dict__", "__weakref__", "_is_inside", "_let_go", "_memory", "_own"),
         *("abort", "begin", "can_rest", "done", "finish", "receive", "resume", "rest", "send", "where"),
     )
-    in_use: bool
+    is_in_use: bool
     pending: bytes | None
     pending_kind: int
     result: int
@@ -45,7 +45,7 @@ class PythonRunner:
     is_resting: bool
 
     def __init__(self, program: Program, segment: Segment, rank: int) -> None:
-        self.in_use = self.is_roused = self.is_resting = False
+        self.is_in_use = self.is_roused = self.is_resting = False
         self.pending = None
         self.pending_kind = self.result = 0
         self._own = 1 + rank
@@ -56,7 +56,16 @@ class PythonRunner:
         self.where, self.done, self.resume = calls["where"], calls["done_with"], calls["resume"]
         self.rest = calls.get("rest", no_rest)
         self.send, self.receive = calls.get("send", no_send), calls.get("receive", no_receive)
-        self._let_go = calls["let_go"]
+        self._is_inside, self._let_go = calls["is_inside"], calls["let_go"]
+
+    @property
+    def in_use(self) -> bool:
+        """Whether the endpoint says so, or somebody is inside. A message that goes through at once does not ask this."""
+        return self.is_in_use or self._is_inside()
+
+    @in_use.setter
+    def in_use(self, is_in_use: bool) -> None:
+        self.is_in_use = is_in_use
 
     @property
     def views(self) -> tuple[PythonRunner]:
@@ -91,6 +100,7 @@ class Memory:
         self.flags_of = [segment.flags(block) for block in blocks]
         self.read_of = [segment.read_flags(block) for block in blocks]
         self.frames = [(segment.frame if rank == -1 else segment.readonly_frame)(block) for block in blocks]
+        self.mapping = whole.obj  # a slice of it is bytes at once; it is no view, and nothing that must be released
         start = self.layout.participant_offset(rank)
         self.position = whole[start : start + 8].cast("Q")
         start = self.layout.awake_offset
@@ -119,14 +129,17 @@ class Memory:
             "up": array("I", [1]) * len(self.others),
             "down": array("I", [0]) * len(self.others),
             "others_at": range(1, 1 + readers) if own == 0 else range(1),
-            # Another thread never has this lock. Giving it back is a locked instruction even where an interrupt came
-            # between the two and it is taken still, so that taking it fails without one.
+            # Nobody else has this lock, so that taking it never waits. An interrupt may come when it is taken and not yet
+            # given back; the next fence notices that.
             "take_lock": lock.acquire,
             "give_lock": lock.release,
+            "free_lock": partial(_free, lock),
             "time_of": time_of,
             "lie_down": self.words.sleep,
             "wake": self.words.wake,
             "frames": self.frames,
+            "data_at": [self.layout.block_offset(block) + FRAME_BYTES for block in range(blocks)],
+            "mapping": self.mapping,
             "limit": self.layout.max_chunk_bytes,
         }
         return _load(program, readers, stepping)(*(bound[name] for name in NAMES))
@@ -136,6 +149,12 @@ class Memory:
         self.words.release()
         for view in self._views:
             view.release()
+
+
+def _free(lock: threading.Lock) -> None:
+    """Give a lock back that may be taken."""
+    if lock.locked():
+        lock.release()
 
 
 def no_rest(*_: object) -> Any:
