@@ -27,11 +27,7 @@ from support import (
     what,
 )
 
-<<<<<<< HEAD
-from ringbuffer.compiled import ENDED, FOUND, WAIT, Compiled, bind_native, bind_python, step_native, step_python
-=======
 from ringbuffer.compiled import ENDED, FOUND, Compiled, bind_native, bind_python, step_native, step_python
->>>>>>> native
 from ringbuffer.errors import VariantError
 from ringbuffer.memory import codes, encoding
 from ringbuffer.memory.encoding import EncodedRow, encode
