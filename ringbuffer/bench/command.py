@@ -2,7 +2,7 @@
 
 Rules: exit status 0 when every reader of every peer got every message, in order and whole; 1 when one did not, or a peer
 failed; 2 when the call makes no sense. Progress goes to standard error. Ctrl-C and SIGTERM end the processes and leave nothing
-behind. Limits: no figure decides the exit status.
+behind (status 130 and 143). Limits: no figure decides the exit status.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """This ring as a peer: with the native backend, with views of the blocks instead of copies, and with the Python backend.
 
 Rules: only the public interface is used. Bytes go through ``send_bytes`` and ``recv_bytes``, objects through ``enqueue`` and
-``dequeue``; with views through ``read``. Limits: none of its own.
+``dequeue``; with views through ``read``. Where an endpoint has no such call, long messages go through ``acquire_write`` and
+``acquire_read``. Limits: none of its own.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import os
 from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
-from ringbuffer.bench.payloads import COMPARED_BYTES, DICT, Payload
+from ringbuffer.bench.payloads import COMPARED_BYTES, TENSOR, Payload
 from ringbuffer.bench.peer import THROUGHPUT, Peer, Reader, Setup, Writer
 from ringbuffer.endpoint import ShmRingBufferIO
 from ringbuffer.errors import BackendError
@@ -91,7 +92,9 @@ class OursViews(Ours):
 
     @classmethod
     def carries(cls, payload: Payload) -> bool:
-        return payload.kind != DICT and payload.size_bytes > COMPARED_BYTES
+        if payload.kind == TENSOR:
+            return hasattr(ShmRingBufferIO, "read")  # which gives tensors; acquire_read gives only bytes
+        return payload.is_bytes and payload.size_bytes > COMPARED_BYTES
 
     @classmethod
     def reader(cls, setup: Setup, ticket: Any, rank: int, prepared: Any) -> Reader:
