@@ -120,18 +120,6 @@ class PeerDied(RingBufferError, ConnectionError):
         self.left = left
 
 
-class MessageTooLargeError(RingBufferError, ValueError):
-    """An encoded object does not fit in a block; nothing was written. Attributes: ``size_bytes``, ``limit_bytes``."""
-
-    def __init__(self, size_bytes: int, limit_bytes: int) -> None:
-        super().__init__(
-            f"the object takes {size_bytes} bytes when encoded, and a block of this ring holds {limit_bytes}; nothing was"
-            f" written. Create the ring with max_chunk_bytes >= {size_bytes}, or send less at a time"
-        )
-        self.size_bytes = size_bytes
-        self.limit_bytes = limit_bytes
-
-
 class EncodeError(RingBufferError, pickle.PicklingError):
     """An object cannot be pickled; nothing was written. The cause is chained."""
 
@@ -145,7 +133,7 @@ class DecodeError(RingBufferError, pickle.UnpicklingError):
 
 
 class FrameError(RingBufferError, ValueError):
-    """A block does not hold a message that ``dequeue`` can take. The message stays unread."""
+    """A block does not hold a message that this call can take, or not the one that comes next. The message stays unread."""
 
 
 class SegmentMissingError(RingBufferError, FileNotFoundError):

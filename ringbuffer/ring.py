@@ -9,6 +9,7 @@ two processes, use one rank, is noticed when an endpoint claims it.
 from __future__ import annotations
 
 import os
+import threading
 import weakref
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -73,6 +74,7 @@ class ShmRingBuffer:
         self._closed = False
         self._endpoints: dict[int, weakref.ref[ShmRingBufferIO]] = {}
         self._pid = os.getpid()
+        self._roles_lock = threading.RLock()
 
     def __repr__(self) -> str:
         state = " closed" if self._closed else ""
@@ -152,8 +154,8 @@ class ShmRingBuffer:
         if self._endpoints.get(rank, _nobody)() is endpoint:
             del self._endpoints[rank]
 
-    def _check_free(self, rank: int) -> None:
-        """Raise :class:`RankError`, :class:`RoleTaken` or :class:`ClosedError` unless ``rank`` can have an endpoint here."""
+    def _check_rank(self, rank: int) -> None:
+        """Raise :class:`RankError` or :class:`ClosedError` unless ``rank`` can have an endpoint here at all."""
         self.check_open()
         if not isinstance(rank, int) or isinstance(rank, bool) or not -1 <= rank < self.n_reader:
             readers = f"0 to {self.n_reader - 1}" if self.n_reader else "none, as this ring has no readers"
@@ -161,6 +163,13 @@ class ShmRingBuffer:
         if self._pid != os.getpid():
             self._pid = os.getpid()
             self._endpoints = {}
+            self._roles_lock = threading.RLock()  # the parent's may have been taken by a thread that is not here
+
+    def _check_free(self, rank: int) -> None:
+        """Raise :class:`RoleTaken` if that rank has an endpoint of this ring object, which claiming does not tell.
+
+        From here until :meth:`_adopt`, ``_roles_lock`` is held: endpoints of one ring object share its locks on roles.
+        """
         if self._endpoints.get(rank, _nobody)() is not None:
             raise RoleTaken(
                 f"rank {rank} of ring {self.name} has an endpoint in this process already (pid {os.getpid()}); use that one, or"

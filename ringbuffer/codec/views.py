@@ -57,7 +57,7 @@ class Lent:
 class Views:
     """A message and what of it lies in the block. Attribute: ``obj``, the message, until ``release``."""
 
-    __slots__ = ("_homes", "_lent", "_obj_home", "_writes", "obj")
+    __slots__ = ("_homes", "_is_parted", "_lent", "_obj_home", "_writes", "obj")
 
     def __init__(self, obj: Any, lent: Lent) -> None:
         self.obj = obj
@@ -65,6 +65,7 @@ class Views:
         self._writes = list(map(tensors.writes_to, lent.tensors))
         self._homes: list[int] = []
         self._obj_home = 0
+        self._is_parted = False
 
     def settle(self) -> Views:
         """Count the references that the message has of itself: it was given to nobody yet, and its maker has let go of it."""
@@ -85,16 +86,25 @@ class Views:
                 )
 
     def release(self) -> None:
-        """End the message: empty its arrays and tensors, and forget everything. To do it again does nothing."""
+        """End the message: empty its arrays and tensors, and forget everything.
+
+        To do it again does nothing, or, where an interrupt has ended the first time, the rest.
+        """
+        if not self._is_parted:
+            self._part()
+            self._is_parted = True
+        self._lent.clear()
+        self._homes.clear()
+        self._writes.clear()
+        self.obj = None
+
+    def _part(self) -> None:
+        """Part from the block what nobody else refers to."""
         outside = [now - home for now, home in zip(self._references(), self._homes, strict=True)]
         if getrefcount(self.obj) - self._obj_home <= 1:
             for one, references in zip(self._lent.all(), outside, strict=True):
                 if references <= (one is self.obj):
                     _end(one)
-        self._lent.clear()
-        self._homes.clear()
-        self._writes.clear()
-        self.obj = None
 
 
 def decode_views(kind: int, body: memoryview) -> Views:

@@ -4,14 +4,19 @@ Rules:
 
 * A wait that times out or is cancelled, a peer that is gone, a body that raises and an object that cannot be encoded change
   nothing: the next call goes on where this one stood. So does one that ``KeyboardInterrupt`` has ended: a message that was
-  marked as read and not given to its caller is kept, and the next call gives it. * One use at a time: nested or concurrent use
-  of an endpoint raises. Telling so costs one attribute: CPython switches threads only where it also raises
-  ``KeyboardInterrupt``, and there is no such point between the test and the assignment. * A small message takes one call of the
-  runner (``compiled.py``). Whatever that does not do (it waits, say, or the message is large) is done by ``waiter.py``,
-  ``inbox.py``, ``outbox.py`` and ``hold.py``, which are whole without it.
+  marked as read and not given to its caller is kept, and the next call gives it.
+* One use at a time: nested or concurrent use of an endpoint raises. Telling so costs two attributes: CPython switches threads
+  only where it also raises ``KeyboardInterrupt``, and there is no such point between the test and the assignments, nor, when a
+  call ends, between them and its return.
+* A small message takes one call of the runner (``compiled.py``), the fast way. Whatever that does not do (it waits, say, or the
+  message is large) is done by ``waiter.py``, ``inbox.py``, ``outbox.py`` and ``hold.py``, the slow way, which is whole without
+  it. A slow call shuts the fast way, and opens it again only when nothing is left that must come first: no message that is
+  kept, and none of which a part was sent or received.
 
 Limits: a message of several blocks that a writer gives up in the middle costs its readers the blocks that were sent; the parts
-that a reader had taken when it was killed are gone with it, and its successor passes over the rest of that message.
+that a reader had taken when it was killed are gone with it, and its successor passes over the rest of that message. A second
+thread (or a signal handler) that uses a reader at the very moment at which a fast call ends gets its message as well, where an
+error would be better.
 """
 
 from __future__ import annotations
@@ -23,24 +28,18 @@ import time
 import weakref
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 from ringbuffer.codec.frames import BYTES, PICKLE
 from ringbuffer.codec.message import Encoder, as_bytes_view
-from ringbuffer.compiled import FOUND, bind, role_of
+from ringbuffer.compiled import FOUND, Runner, bind, role_of
 from ringbuffer.endpoint.hold import READ, Hold, MessageHold
 from ringbuffer.endpoint.inbox import RECEIVE, Inbox
 from ringbuffer.endpoint.outbox import Outbox
 from ringbuffer.endpoint.peers import resumes_at
+from ringbuffer.endpoint.refusals import Refusal, closed_error, forked_error, wrong_side_error
 from ringbuffer.endpoint.waiter import Waiter
-from ringbuffer.errors import (
-    ClosedError,
-    EndpointBusyError,
-    ForkedError,
-    RankError,
-    RingBufferError,
-    WrongSideError,
-)
+from ringbuffer.errors import EndpointBusyError, RankError, RingBufferError
 from ringbuffer.memory import participants
 from ringbuffer.protocol import Role, executed
 from ringbuffer.ring import ShmRingBuffer
@@ -51,9 +50,6 @@ LEAVE_SECONDS: Final = 1.0
 DEQUEUE: Final = "dequeue"
 
 _loads, _monotonic = pickle.loads, time.monotonic
-
-_Refusal: TypeAlias = Callable[["ShmRingBufferIO", str], RingBufferError]
-"""Makes the error for a call on an endpoint that cannot be used so. A plain function: a method would make a cycle of it."""
 
 _everywhere: weakref.WeakSet[ShmRingBufferIO] = weakref.WeakSet()
 
@@ -71,27 +67,29 @@ class ShmRingBufferIO:
     """What makes the runner; one that steps, or is killed on the way, comes in here."""
 
     def __init__(self, buffer: ShmRingBuffer, reader_rank: int, *, waiting: WaitOptions | None = None) -> None:
-        buffer._check_free(reader_rank)
+        buffer._check_rank(reader_rank)
         self.buffer = buffer
         self.reader_rank = reader_rank
         self.role = role_of(reader_rank)
-        self._refuse: _Refusal | None = None
-        self._refuse_write: _Refusal | None = None if self.role is Role.WRITER else _wrong_side_error
-        self._refuse_read: _Refusal | None = None if self.role is Role.READER else _wrong_side_error
+        self._refuse: Refusal | None = None
+        self._refuse_write: Refusal | None = None if self.role is Role.WRITER else wrong_side_error
+        self._refuse_read: Refusal | None = None if self.role is Role.READER else wrong_side_error
         self._in_use = self._forked = self._owns_ring = False
         self._holder: Hold | None = None
         self._pid = os.getpid()
-        self._claim = participants.Role(buffer.segment, reader_rank)
-        try:
-            self._claim.claim()
-            self._set_up(waiting or WaitOptions())
-        except BaseException:
-            self._claim.let_go()
-            self._claim.release()
-            raise
-        # Who is forgotten without being closed gives up its role, but has not left in good order; nor has one at exit.
-        weakref.finalize(self, self._claim.let_go).atexit = False
-        buffer._adopt(reader_rank, self)
+        with buffer._roles_lock:
+            buffer._check_free(reader_rank)
+            self._claim = participants.Role(buffer.segment, reader_rank)
+            try:
+                self._claim.claim()
+                self._set_up(waiting or WaitOptions())
+                # Who is forgotten without being closed gives up its role, but has not left in good order; nor has one at exit.
+                weakref.finalize(self, self._claim.let_go).atexit = False
+                buffer._adopt(reader_rank, self)
+            except BaseException:
+                self._claim.undo()
+                self._release_memory()
+                raise
         _everywhere.add(self)
 
     def _set_up(self, options: WaitOptions) -> None:
@@ -99,7 +97,8 @@ class ShmRingBufferIO:
         table = buffer.protocol.writer if self.role is Role.WRITER else buffer.protocol.reader
         self._runner = runner = self._bind(executed(table), buffer.segment, self.reader_rank)
         runner.resume(resumes_at(buffer, self._claim))
-        self._send, self._receive = runner.send, runner.receive
+        self._send, self._receive = self._fast_send, self._fast_receive = runner.send, runner.receive
+        self._shut = _shut_by(runner)
         view = buffer.segment.frame if self.role is Role.WRITER else buffer.segment.readonly_frame
         self._frames = [view(block) for block in blocks]
         self._lenders = [buffer.segment.payload(block) for block in blocks]
@@ -167,16 +166,19 @@ class ShmRingBufferIO:
         check_timeout(timeout)
         self._enter("resume")
         try:
-            return self._outbox.resume(self._deadline(timeout))
+            was_unfinished = self._outbox.resume(self._deadline(timeout))
+            self._send = self._fast_send
+            return was_unfinished
         finally:
-            self._leave()
+            self._in_use = self._runner.in_use = False
 
     def _send_slowly(self, call: str, kind: int, body: Any, timeout: float | None) -> None:
         self._enter(call)
         try:
             self._outbox.send(kind, body, self._deadline(timeout))
+            self._send = self._fast_send
         finally:
-            self._leave()
+            self._in_use = self._runner.in_use = False
 
     def dequeue(self, timeout: float | None = None) -> Any:
         """Return the next object, waiting for it for up to ``timeout`` seconds (``None``: for ever). Its memory is its own.
@@ -192,7 +194,11 @@ class ShmRingBufferIO:
         try:
             obj = self._receive(_loads)
         except Exception as error:
-            raise self._inbox.undecodable(error) from error
+            if self._runner.pending is None:
+                raise  # nothing was received that could not be decoded
+            problem = self._inbox.undecodable(error)
+            self._runner.pending = None
+            raise problem from error
         if obj is self._runner:
             return self._receive_slowly(DEQUEUE, timeout)
         self._runner.pending = None
@@ -226,9 +232,11 @@ class ShmRingBufferIO:
     def _receive_slowly(self, call: str, timeout: float | None) -> Any:
         self._enter(call)
         try:
-            return self._inbox.next_message(call, self._deadline(timeout))
+            message = self._inbox.next_message(call, self._deadline(timeout))
+            self._receive = self._fast_receive
+            return message
         finally:
-            self._leave()
+            self._in_use = self._runner.in_use = False
 
     def broadcast_object(self, obj: Any = None, timeout: float | None = None) -> Any:
         """The same call on all sides: the writer sends ``obj`` and gets it back, a reader gets what was sent."""
@@ -269,14 +277,16 @@ class ShmRingBufferIO:
         :class:`WaitCancelledError`, and nothing is changed. Whether there was a call."""
         if not self._in_use or self._holder is not None or self._refuse is not None:
             return False
-        self._waiter.cancel()
+        self._waiter.is_cancelled = True  # at once, so that it is this call and not a later one that ends
+        self._waiter.rouse()
         return True
 
     def evict(self, rank: int) -> None:
         """For a writer: go on without reader ``rank``, which is gone, or never came. What it has not read, it does not get.
 
-        From here on this process marks as read in its place. A newcomer that takes the rank ends that, and gets what is
-        published from then on. Raises :class:`RoleTaken` for a reader that lives, and :class:`RankError`.
+        From here on this process marks as read in its place, whenever it would have to wait for it. A newcomer that takes the
+        rank ends that, and gets what was not marked by then: of what was published before it came, at most the last
+        ``max_chunks`` blocks. Raises :class:`RoleTaken` for a reader that lives, and :class:`RankError`.
         """
         if self._refuse_write is not None:
             raise self._refuse_write(self, "evict")
@@ -286,7 +296,7 @@ class ShmRingBufferIO:
         try:
             self._waiter.peers.evict(rank)
         finally:
-            self._leave()
+            self._in_use = self._runner.in_use = False
 
     def close(self) -> None:
         """End this endpoint, and give up its role; closing again does nothing. What it has published or not read stays as it
@@ -306,9 +316,9 @@ class ShmRingBufferIO:
             return
         self._check_no_block_held()
         if self._refuse is None:
-            self._refuse_all(_closed_error)
+            self._refuse_all(closed_error)
         until = _monotonic() + LEAVE_SECONDS
-        while self._in_use:
+        while self._in_use or self._runner.in_use:
             self._waiter.rouse()
             os.sched_yield()
             if _monotonic() > until:
@@ -320,31 +330,29 @@ class ShmRingBufferIO:
         self.buffer._forget(self.reader_rank, self)
 
     def _release_memory(self) -> None:
-        self._runner.release()
-        self._waiter.release()
-        self._claim.release()
-        for view in self._frames:
+        """Let go of the memory, as far as there is any; again does nothing."""
+        for part in ("_runner", "_waiter", "_claim"):
+            if hasattr(self, part):
+                getattr(self, part).release()
+        for view in getattr(self, "_frames", ()):
             view.release()
-        self._lenders.clear()
+        getattr(self, "_lenders", []).clear()
 
     def _deadline(self, timeout: float | None) -> float | None:
         return None if timeout is None else _monotonic() + timeout
 
     def _enter(self, call: str) -> None:
-        """Begin a call of the slow way: from here on the endpoint is in use."""
-        if self._refuse is not None:
-            raise self._refuse(self, call)
-        while self._in_use:
-            self._raise_if_busy(call)
-        self._in_use = True
-        self._runner.in_use = True
-        self._waiter.begin_call()
+        """Begin a call of the slow way: from here on the endpoint is in use, and the fast way shut.
 
-    def _leave(self) -> None:
-        """The end of a call of the slow way. The fast one stays shut while a message is kept that must come first."""
-        if not self._forked:
-            self._runner.in_use = not self._inbox.is_empty
-        self._in_use = False
+        After the last test nothing can come in between, neither an interrupt nor another thread, up to the ``try`` behind the
+        caller's call of this; whatever the ``finally`` of that has to do, are assignments, for the same reason.
+        """
+        runner = self._runner
+        while self._refuse is not None or self._in_use or runner.in_use:
+            self._raise_if_unusable(call)
+        self._in_use = runner.in_use = True
+        self._waiter.is_cancelled = False
+        self._send = self._receive = self._shut
 
     def _take_back(self) -> bool:
         """Take back a block whose ``with`` is over although its end did not run. Whether there was one."""
@@ -360,11 +368,13 @@ class ShmRingBufferIO:
                 f"{self._name()} holds a block of ring {self.buffer.name} inside a with: leave it, then close"
             )
 
-    def _refuse_all(self, make: _Refusal) -> None:
+    def _refuse_all(self, make: Refusal) -> None:
         self._refuse = self._refuse_write = self._refuse_read = make
 
-    def _raise_if_busy(self, call: str) -> None:
-        """Raise :class:`EndpointBusyError`, unless what keeps the endpoint in use is over: then take the block back."""
+    def _raise_if_unusable(self, call: str) -> None:
+        """Raise :class:`EndpointBusyError` and the like, unless what keeps it in use is over: then take the block back."""
+        if self._refuse is not None:
+            raise self._refuse(self, call)
         if self._take_back():
             return
         where = "inside a with that holds a block" if self._holder is not None else "in another call"
@@ -378,29 +388,24 @@ class ShmRingBufferIO:
 
     def describe_wait(self, waited_seconds: float) -> str:
         """One sentence: who waits (side, rank, pid), for which block, in which case, and for whom."""
+        if self._refuse is not None:
+            raise self._refuse(self, "describe_wait")
         return self._waiter.describe(waited_seconds)
 
 
-def _wrong_side_error(end: ShmRingBufferIO, call: str) -> RingBufferError:
-    other = "the writer (rank -1)" if end.role is Role.READER else "a reader (rank 0 or more)"
-    return WrongSideError(f"{call} is for {other}, and this endpoint is {end._name()} of ring {end.buffer.name}")
+def _shut_by(runner: Runner) -> Callable[..., Any]:
+    """What stands in the place of the fast way while it is shut: it sends nothing and has nothing to return."""
 
+    def nothing(*_: object) -> Runner:
+        return runner
 
-def _closed_error(end: ShmRingBufferIO, call: str) -> RingBufferError:
-    return ClosedError(f"{call}: {end._name()} of ring {end.buffer.name} is closed")
-
-
-def _forked_error(end: ShmRingBufferIO, call: str) -> RingBufferError:
-    return ForkedError(
-        f"{call}: {end._name()} of ring {end.buffer.name} belongs to the process with pid {end._pid}, of which"
-        " this one is a fork; make an endpoint with a rank of its own, with ShmRingBufferIO(ring, rank), in the child"
-    )
+    return nothing
 
 
 def _after_fork_in_child() -> None:
     for end in list(_everywhere):
         if end._refuse is None:
-            end._refuse_all(_forked_error)
+            end._refuse_all(forked_error)
         end._forked = True
         if end._holder is not None:
             with contextlib.suppress(BufferError):

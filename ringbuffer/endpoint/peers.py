@@ -3,8 +3,8 @@
 A reader waits for the writer, the writer for the readers that have not marked its block. Who holds its role lives; who does
 not, and has not given it up, is gone (``memory/participants.py``). A reader that is evicted has a stand-in: the writer's
 process runs that reader's rows, reading nothing, whenever it would have to wait for it. So the protocol stays as it was
-checked: every rank has a reader. The stand-in takes the rank's role for just as long as it reads; a newcomer that takes the
-role ends the eviction.
+checked: every rank has a reader. The stand-in holds the rank's role for just as long as it reads, and whoever claims the role
+just then waits for the end of that; a newcomer that has taken the role ends the eviction, however soon it is gone again.
 
 Rules: nothing here is asked but by somebody who has waited for a while. Limits: how long ago somebody was lost is known up to
 the last sign of it.
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ringbuffer.compiled import FOUND, Runner, bind
@@ -28,12 +29,13 @@ _log = logging.getLogger("ringbuffer")
 
 @dataclass(slots=True)
 class _Peer:
-    """Somebody that is waited for now and then. ``seen_alive_ns``: when it last held its role, as far as this endpoint
-    knows."""
+    """Somebody that is waited for now and then. ``seen_alive_ns``: when it last held its role, as far as is known here."""
 
     role: Role
     seen_alive_ns: int = 0
     stand_in: Runner | None = None
+    evicted_generation: int = 0
+    """Which holder of the role was evicted."""
 
 
 class Peers:
@@ -64,6 +66,20 @@ class Peers:
                 return rank
         return None
 
+    def absent(self, ranks: tuple[int, ...]) -> Iterator[str]:
+        """What there is to say of those among ``ranks`` that are not there, and for whom to wait makes sense all the same."""
+        for rank in ranks:
+            peer = self._peer(rank)
+            presence = peer.role.presence()
+            if peer.stand_in is not None or presence not in (Presence.FREE, Presence.LEFT):
+                continue
+            entry = peer.role.entry()
+            if presence is Presence.FREE:
+                yield f"nobody has ever been {name_of(rank)}"
+            else:
+                seconds_ago = (time.monotonic_ns() - entry.left_at) / 1e9
+                yield f"{name_of(rank)} (pid {entry.pid}) has closed its end {seconds_ago:.3g} s ago, and has no successor yet"
+
     def died(self, rank: int, block_index: int, case: int | None, waited: str) -> PeerDied:
         """The error for a rank that :meth:`lost` has named. ``waited``: who waits, for what."""
         peer = self._peer(rank)
@@ -93,42 +109,53 @@ class Peers:
     def evict(self, rank: int) -> None:
         """Read in the place of that reader from now on. Raises :class:`RoleTaken` for one that lives."""
         peer = self._peer(rank)
-        if peer.stand_in is not None:
-            return
         if not peer.role.stand_in():
+            self._is_back(rank, peer)
             raise RoleTaken(
                 f"reader {rank} (pid {peer.role.entry().pid}) of ring {self._buffer.name} holds its role: only who is gone, or"
                 " was never there, can be evicted; end that process first"
             )
         try:
-            _, reader = (executed(table) for table in (self._buffer.protocol.writer, self._buffer.protocol.reader))
-            peer.stand_in = bind(reader, self._buffer.segment, rank)
+            if peer.stand_in is None:
+                peer.stand_in = bind(executed(self._buffer.protocol.reader), self._buffer.segment, rank)
+            peer.evicted_generation = peer.role.entry().generation
             peer.role.note_eviction()
         finally:
-            peer.role.let_go()
+            peer.role.stand_back()
 
     def read_for_the_evicted(self) -> bool:
         """Let every stand-in mark what is published. Whether any block was marked."""
-        marked = [self._stand_in(rank, peer) for rank, peer in list(self._peers.items()) if peer.stand_in is not None]
+        marked = [self._read_for(rank, peer) for rank, peer in list(self._peers.items()) if peer.stand_in is not None]
         return any(marked)
 
-    def _stand_in(self, rank: int, peer: _Peer) -> bool:
-        runner = peer.stand_in
-        assert runner is not None, "asked of stand-ins only"
+    def _read_for(self, rank: int, peer: _Peer) -> bool:
         if not peer.role.stand_in():
-            _log.info("reader %d of ring %s is back: nobody stands in for it any more", rank, self._buffer.name)
-            peer.stand_in = None
-            runner.release()
+            self._is_back(rank, peer)
             return False
         try:
-            runner.resume(resumes_at(self._buffer, peer.role))
-            marked = False
-            while runner.begin() == FOUND:
-                runner.finish()
-                marked = True
-            return marked
+            if peer.role.entry().generation != peer.evicted_generation:
+                self._is_back(rank, peer)
+                return False
+            return self._mark_all(peer)
         finally:
-            peer.role.let_go()
+            peer.role.stand_back()
+
+    def _mark_all(self, peer: _Peer) -> bool:
+        runner = peer.stand_in
+        assert runner is not None, "asked of stand-ins only"
+        runner.resume(resumes_at(self._buffer, peer.role))
+        marked = False
+        while runner.begin() == FOUND:
+            runner.finish()
+            marked = True
+        return marked
+
+    def _is_back(self, rank: int, peer: _Peer) -> None:
+        """Somebody has taken the role since: that ends the eviction, even if it is gone again."""
+        runner, peer.stand_in = peer.stand_in, None
+        if runner is not None:
+            runner.release()
+            _log.info("reader %d of ring %s is back: nobody stands in for it any more", rank, self._buffer.name)
 
     def _is_lost(self, peer: _Peer) -> bool:
         presence = peer.role.presence()

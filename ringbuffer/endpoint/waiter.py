@@ -40,23 +40,15 @@ class Waiter:
         self._buffer, self._role, self._runner, self._options = buffer, role, runner, options
         self._refusal = refusal
         self._rank = role.rank
-        self._is_cancelled = False
+        self.is_cancelled = False
+        """Set from any thread, behind which :meth:`rouse` is called: the present call ends, if it waits or comes to wait."""
 
     def release(self) -> None:
         """Let go of the memory; again does nothing."""
         self.peers.release()
 
-    def begin_call(self) -> None:
-        """A call begins: what was cancelled before does not concern it."""
-        self._is_cancelled = False
-
-    def cancel(self) -> None:
-        """Let the call that is going on in another thread end, if it waits or comes to wait."""
-        self._is_cancelled = True
-        self._runner.rouse()
-
     def rouse(self) -> None:
-        """Let a wait in another thread look round: the endpoint is closed, say."""
+        """Let a wait in another thread look round: it was cancelled, say, or the endpoint closed."""
         self._runner.rouse()
 
     def find(self, deadline: float | None) -> None:
@@ -117,14 +109,14 @@ class Waiter:
         return False
 
     def _is_to_end(self) -> bool:
-        return self._is_cancelled or self._refusal() is not None
+        return self.is_cancelled or self._refusal() is not None
 
     def _take_stock(self, started: float, deadline: float | None) -> bool:
         """Look for all that may end a wait, and raise if there is any. Whether the block was found meanwhile."""
         refusal = self._refusal()
         if refusal is not None:
             raise refusal
-        if self._is_cancelled:
+        if self.is_cancelled:
             raise WaitCancelledError(f"cancelled: {self.describe(_monotonic() - started)}. Nothing was changed")
         if self.peers.evicted and self.peers.read_for_the_evicted() and self._runner.begin() == FOUND:
             return True
@@ -181,6 +173,11 @@ class Waiter:
         if flags is None:
             flags = self._flags()
         case, missing = self._case_and_missing(flags)
+        sentence = self._describe(block, flags, case, missing, waited_seconds)
+        absent = self.peers.absent((WRITER,) if self._rank != WRITER else missing)
+        return "; ".join((sentence, *absent))
+
+    def _describe(self, block: int, flags: bytes, case: Case | None, missing: tuple[int, ...], waited_seconds: float) -> str:
         name = name_of(self._rank)
         who = f"{name} (pid {os.getpid()}) of ring {self._buffer.name} has waited {waited_seconds:.3g} s for block {block}"
         if case is None:

@@ -13,8 +13,7 @@ from __future__ import annotations
 import enum
 import os
 import time
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from ringbuffer.errors import RoleTaken
 from ringbuffer.memory import holding
@@ -23,6 +22,8 @@ from ringbuffer.memory.shared import Segment
 
 _WAITING_SINCE: Final = 1
 """The place of that field among the words of 64 bits of an entry."""
+STANDING_IN_SECONDS: Final = 1.0
+"""Nobody stands in for another for so long at a time."""
 
 
 class Presence(enum.Enum):
@@ -34,8 +35,7 @@ class Presence(enum.Enum):
     GONE = "gone"
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """A participant's entry as it was at one moment; ``layout.PARTICIPANT_MEANINGS`` says what the fields mean."""
 
     position: int
@@ -45,6 +45,10 @@ class Entry:
     pid: int
     generation: int
     evicted_by: int
+
+    def is_of_same_holder(self, other: Entry) -> bool:
+        """Whether nobody has come or left between the two."""
+        return (self.claimed_at, self.left_at, self.generation) == (other.claimed_at, other.left_at, other.generation)
 
 
 class Role:
@@ -56,6 +60,8 @@ class Role:
         self._bytes = segment.whole()[self._offset : self._offset + PARTICIPANT.size]
         self._words = self._bytes[: PARTICIPANT.size // 8 * 8].cast("Q")
         self._owner_pid = 0
+        self._before: Entry | None = None
+        """What the entry said before this process claimed the role."""
 
     @property
     def name(self) -> str:
@@ -68,53 +74,72 @@ class Role:
 
     def presence(self) -> Presence:
         """Whether somebody has the role."""
-        if self._segment.is_held(self._offset):
-            return Presence.HELD
-        entry = self.entry()
+        while True:
+            entry = self.entry()
+            if self._segment.is_held(self._offset):
+                return Presence.HELD
+            if entry.is_of_same_holder(self.entry()):
+                break  # otherwise somebody has come or left while we asked, and what it says is not of who we asked for
         if not entry.claimed_at:
             return Presence.FREE
         return Presence.LEFT if entry.left_at else Presence.GONE
 
-    def claim(self) -> Entry:
-        """Take the role; what the entry said until now. Raises :class:`RoleTaken`, naming who has it."""
-        before = self.entry()
-        if not holding.hold(self._segment.descriptor, self._offset):
+    def claim(self) -> None:
+        """Take the role. Raises :class:`RoleTaken`, naming who has it."""
+        self._owner_pid = os.getpid()  # before we know: where an interrupt comes in between, letting go lets go
+        if not self._hold():
+            self._owner_pid = 0
+            entry = self.entry()
+            who = f"process {entry.pid}" if entry.claimed_at else "a process that claims it just now"
             raise RoleTaken(
-                f"{self.name} of ring {self._segment.name} is taken: process {before.pid} has that role; another reader needs a"
-                " rank of its own, and a successor waits until that process has ended or closed its end"
+                f"{self.name} of ring {self._segment.name} is taken: {who} has that role; another reader needs a rank of its"
+                " own, and a successor waits until that process has ended or closed its end"
             )
-        before = self.entry()
-        self._owner_pid = os.getpid()
+        before = self._before = self.entry()
         generation = (before.generation + 1) & 0xFFFF_FFFF
         self._write(Entry(before.position, 0, time.monotonic_ns(), 0, os.getpid(), generation, 0))
         self._segment.say_awake(self.rank)
-        return before
+
+    def _hold(self) -> bool:
+        """Lock the role. Where somebody stands in for who is gone, it does so for a moment only, which is awaited."""
+        until = time.monotonic() + STANDING_IN_SECONDS
+        while not holding.hold(self._segment.descriptor, self._offset):
+            if not self.entry().evicted_by or time.monotonic() > until:
+                return False
+            os.sched_yield()
+        return True
 
     def leave(self) -> None:
         """Give the role up in good order; does nothing in a process that does not have it."""
         if self._owner_pid == os.getpid():
-            entry = self.entry()
-            now = time.monotonic_ns()
-            self._write(Entry(entry.position, 0, entry.claimed_at, now, entry.pid, entry.generation, entry.evicted_by))
+            self._write(self.entry()._replace(waiting_since=0, left_at=time.monotonic_ns()))
+            self.let_go()
+
+    def undo(self) -> None:
+        """Give the role up as if it had not been claimed; does nothing in a process that does not have it."""
+        if self._owner_pid == os.getpid():
+            if self._before is not None:
+                self._write(self._before)
             self.let_go()
 
     def let_go(self) -> None:
         """Give the role up without a word, as the kernel does for a process that ends."""
         if self._owner_pid == os.getpid():
-            self._owner_pid = 0
             holding.let_go(self._segment.descriptor, self._offset)
+            self._owner_pid = 0
 
     def stand_in(self) -> bool:
-        """Take the role for a moment, to act for somebody who is gone, until :meth:`let_go`. Whether it was to be had."""
-        if not holding.hold(self._segment.descriptor, self._offset):
-            return False
-        self._owner_pid = os.getpid()
-        return True
+        """Hold the role for a moment, to act for somebody who is gone, until :meth:`stand_back`. Whether it was to be had."""
+        return holding.hold(self._segment.standing_in, self._offset)
+
+    def stand_back(self) -> None:
+        """The end of :meth:`stand_in`."""
+        holding.let_go(self._segment.standing_in, self._offset)
 
     def note_eviction(self) -> None:
-        """Say in the entry that this process reads in the place of that reader."""
-        entry = self.entry()
-        self._write(Entry(entry.position, 0, entry.claimed_at, entry.left_at, entry.pid, entry.generation, os.getpid()))
+        """Say in the entry that this process reads in the place of that reader, which nobody wakes any more."""
+        self._write(self.entry()._replace(evicted_by=os.getpid()))
+        self._segment.say_awake(self.rank)
 
     def waits(self, since_ns: int) -> None:
         """Say since when the holder waits for its block; 0: it does not."""
@@ -128,16 +153,7 @@ class Role:
     def _write(self, entry: Entry) -> None:
         """All fields but the position, which only the rows write."""
         start = 8
-        packed = PARTICIPANT.pack(
-            entry.position,
-            entry.waiting_since,
-            entry.claimed_at,
-            entry.left_at,
-            entry.pid,
-            entry.generation,
-            entry.evicted_by,
-        )
-        self._bytes[start:] = packed[start:]
+        self._bytes[start:] = PARTICIPANT.pack(*entry)[start:]
 
 
 def name_of(rank: int) -> str:

@@ -96,13 +96,15 @@ class _Name:
 
 
 class _File:
-    """A segment's file, opened anew: once to hold locks, and, when somebody asks, once to ask for the locks of all others.
+    """A segment's file, opened anew: once to hold locks; when somebody asks, once to ask for the locks of all others; and when
+    somebody stands in for another, once to hold what is the other's.
 
-    Who asks by the opening that holds is not told of what that one holds. A forked child has openings of its own instead.
+    Who asks by the opening that holds is not told of what that one holds, and who holds by it is not refused what it holds
+    already. A forked child has openings of its own instead.
     """
 
     def __init__(self, descriptor: int) -> None:
-        self.asking = -1
+        self.asking = self.standing_in = -1
         self.descriptor = holding.reopened(descriptor)
         _open_files.add(self)
 
@@ -112,23 +114,30 @@ class _File:
             self.asking = holding.reopened(self.descriptor, os.O_RDONLY)
         return holding.is_held(self.asking, offset)
 
+    def to_stand_in(self) -> int:
+        """The opening by which somebody holds what is another's."""
+        if self.standing_in < 0:
+            self.standing_in = holding.reopened(self.descriptor)
+        return self.standing_in
+
     def after_fork_in_child(self) -> None:
         """Open anew, and close what is the parent's."""
-        inherited, asking = self.descriptor, self.asking
-        self.descriptor = self.asking = -1
+        inherited, others = self.descriptor, (self.asking, self.standing_in)
+        self.descriptor = self.asking = self.standing_in = -1
         if inherited >= 0:
             with contextlib.suppress(OSError):  # without /proc, or out of descriptors: roles cannot be claimed here
                 self.descriptor = holding.reopened(inherited)
             os.close(inherited)
-        if asking >= 0:
-            os.close(asking)
+        for other in others:
+            if other >= 0:
+                os.close(other)
 
     def close(self) -> None:
         """Close it, and so let go of all roles; again does nothing."""
-        for descriptor in (self.descriptor, self.asking):
+        for descriptor in (self.descriptor, self.asking, self.standing_in):
             if descriptor >= 0:
                 os.close(descriptor)
-        self.descriptor = self.asking = -1
+        self.descriptor = self.asking = self.standing_in = -1
 
     def __del__(self) -> None:
         if hasattr(self, "descriptor"):
@@ -231,6 +240,12 @@ class Segment:
                 " /proc, or too many open files); start it with spawn, and attach there"
             )
         return self._file.descriptor
+
+    @property
+    def standing_in(self) -> int:
+        """The open file by which this process holds, for a moment, the role of somebody who is gone."""
+        assert self.descriptor >= 0, "or this has raised"
+        return self._file.to_stand_in()
 
     def is_held(self, offset: int) -> bool:
         """Whether anybody, this process included, holds the role whose participant's entry begins there."""
