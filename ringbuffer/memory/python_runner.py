@@ -37,6 +37,16 @@ class PythonRunner:
         *("__dict__", "__weakref__", "_is_inside", "_let_go", "_memory", "_own"),
         *("abort", "begin", "can_rest", "done", "finish", "receive", "resume", "rest", "send", "where"),
     )
+    begin: Callable[[], int]
+    finish: Callable[[], int]
+    abort: Callable[[], int]
+    where: Callable[[], int]
+    done: Callable[[], int]
+    resume: Callable[[int], None]
+    rest: Callable[[float | None], int]
+    send: Callable[[int, Buffer], int]
+    receive: Callable[[Callable[[bytes], Any] | None], Any]
+    can_rest: bool
     is_in_use: bool
     pending: bytes | None
     pending_kind: int

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal, TypeAlias
 
 from hypothesis import strategies as st
 
@@ -19,6 +19,7 @@ from ringbuffer.protocol import Access, Edge, Flag, Instruction, Kind, Ordering,
 from ringbuffer.protocol.recovery import with_notes
 from ringbuffer.protocol.waking import SLEEPING, WAKING, Waking, executed
 
+Order: TypeAlias = Literal["little", "big"]
 SEVERAL: Final = (Flag.EACH, Flag.BUT_LAST, Flag.OTHERS_AWAKE)
 WORDS: Final = (Flag.AWAKE, Flag.OTHERS_AWAKE)
 ACCESSES_MAX: Final = 500
@@ -118,7 +119,7 @@ class Interpreter:
         self.touched = (offset, new if access.kind is Kind.STORE and new is not None else old)
         return old
 
-    def _where(self, flag: Flag | None, rank: int) -> tuple[int, int, str]:
+    def _where(self, flag: Flag | None, rank: int) -> tuple[int, int, Order]:
         """Offset, length and order of bytes of what an access touches."""
         places = self.places
         if flag is Flag.POSITION:

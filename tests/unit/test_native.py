@@ -399,12 +399,12 @@ PLANTED = {
 }
 ONLY_STEPS = ("W1 leads past the claim", "R4 is an exchange", "K2 wakes whoever is awake", "S1 says awake")
 """Whole calls do the same to the bytes."""
-BARE = [
+BARE: list[Situation] = [
     (call, bytes([written, *flags]) * BLOCKS, (1,) * (1 + READERS))
     for written, flags in itertools.product((0, 1), itertools.product((0, 1), repeat=READERS))
     for call in CALLS
 ]
-EVERYTHING = [
+EVERYTHING: list[Situation] = [
     (call, bytes([written, *flags]) * BLOCKS, words)
     for written, flags in itertools.product((0, 1), ((0, 0, 0), (0, 1, 1), (1, 0, 1), (1, 1, 0), (1, 1, 1)))
     for words in ((1, 1, 1, 1), (1, 1, 0, 1), (0, 1, 1, 1), (1, 2, 1, 1), (0, 0, 0, 256))
@@ -657,6 +657,32 @@ def test_a_table_that_runs_in_circles_lets_other_threads_run_but_not_use_it() ->
             call()
     memory[MARGIN] = 0
     assert going.outcome() == FOUND
+
+
+def test_a_rouse_that_comes_while_a_rest_runs_in_circles_is_not_missed() -> None:
+    """The one place between the first look at it and the sleep where other threads run."""
+    stays, waits, returns = (0, 0, 0), (encoding.EDGES[Edge.WAITED], 1, 0), (encoding.EDGES[Edge.RETURNED], 0, 0)
+    look = encoding.KINDS[Kind.LOAD], encoding.ORDERINGS[Ordering.ACQUIRE], encoding.FLAGS[Flag.WRITTEN], 0, 0
+    lies_down = encoding.KINDS[Kind.STORE], encoding.ORDERINGS[Ordering.RELAXED], AWAKE, 0, 0
+    sleeps = encoding.KINDS[Kind.SLEEP], encoding.ORDERINGS[Ordering.RELAXED], AWAKE, 0, 0
+    rows = (
+        (*look, FORWARD, 4, 0, *waits, *stays, *stays),
+        (*lies_down, *stays, *stays, FORWARD, 2, 0, *stays),
+        (*look, FORWARD, 3, 0, FORWARD, 2, 0, *stays, *stays),
+        (*sleeps, *stays, *stays, *returns, *stays),
+        PAYLOAD_ROW,
+    )
+    memory = bytearray(SIZE)
+    memory[MARGIN] = 1
+    runner = runner_of(rows, memory)
+    resting = Background(lambda: runner.rest(None))
+    deadline = time.monotonic() + LONG_SECONDS
+    while not runner.in_use and time.monotonic() < deadline:
+        time.sleep(0)
+    runner.rouse()
+    struct.pack_into("=I", memory, AWAKE_AT, 0)  # not the word, but that one is roused, keeps it from lying down
+    memory[MARGIN] = 0
+    assert resting.outcome() == ENDED
 
 
 def test_a_table_that_runs_in_circles_is_interrupted_by_signals() -> None:

@@ -12,6 +12,7 @@ import os
 import pickle
 import signal
 import struct
+import sys
 import time
 import weakref
 from collections.abc import Callable, Iterator
@@ -108,7 +109,8 @@ def taken(reader: Runner, decode: Callable[[bytes], Any] | None = pickle.loads) 
 def nothing(reader: Runner, decode: Callable[[bytes], Any] | None = pickle.loads) -> int:
     """Why nothing comes."""
     assert reader.receive(decode) is reader
-    return reader.result
+    result: int = reader.result
+    return result
 
 
 # Messages, one after the other.
@@ -287,7 +289,7 @@ def test_a_kind_of_more_than_32_bits_is_refused_in_c() -> None:
                 side.writer.send(kind, b"")
         for arguments in ((), (2,), (2, b"", b""), ("2", b"")):
             with pytest.raises(TypeError):
-                side.writer.send(*arguments)  # type: ignore[call-arg, arg-type]
+                side.writer.send(*arguments)
         assert side.writer.done() == 0
     finally:
         side.close()
@@ -722,6 +724,19 @@ def test_a_forgotten_runner_is_gone_at_once(make_side: MakeSide) -> None:
     finally:
         gc.enable()
     side.close()  # nothing refers to the segment
+
+
+def test_a_message_that_is_taken_belongs_to_nobody_else(make_side: MakeSide) -> None:
+    side = make_side(1)
+    for kind in (BYTES, PICKLE):
+        side.writer.send(kind, b"x" * 10)
+        message = taken(side.readers[0], lambda data: data)
+        assert sys.getrefcount(message) == 2
+        side.writer.send(kind, b"y" * 10)
+        side.readers[0].receive(lambda data: data)
+        pending = side.readers[0].pending
+        side.readers[0].pending = None
+        assert sys.getrefcount(pending) == 2
 
 
 @needs_extension
