@@ -13,7 +13,7 @@ import pickle
 
 
 def _rebuild(cls: type[RingBufferError], args: tuple[object, ...], attributes: dict[str, object]) -> RingBufferError:
-    error = cls.__new__(cls)
+    error = cls.__new__(cls, *args)  # an OSError without an __init__ of its own takes its arguments here, the others below
     base = next(base for base in (OSError, ImportError, Exception) if isinstance(error, base))
     base.__init__(error, *args)
     error.__dict__.update(attributes)
