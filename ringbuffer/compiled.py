@@ -141,6 +141,14 @@ class Runner(Releasable, Protocol):
         """Stand at the block after so many, and note that number."""
         ...
 
+    def seek(self, spin_count: int, yield_seconds: float, /) -> int:
+        """Look for the block: at once, again so many times, and then for so long with the processor given away in between.
+
+        :data:`FOUND` (it is not held: the next call finds it again), :data:`WAIT`, or :data:`BUSY` (somebody is inside, a block
+        is held, or the runner is released).
+        """
+        ...
+
     def rest(self, timeout_seconds: float | None, /) -> int:
         """Lie down, and sleep for so long at most (``None``: for ever): :data:`FOUND`, or :data:`ENDED` (look again).
 

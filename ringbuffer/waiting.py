@@ -33,8 +33,8 @@ class WaitOptions:
     that eight processes share. Raises ``ValueError`` for a count or a time below 0.
     """
 
-    spin_count: int = 20
-    yield_seconds: float = 0.000_2
+    spin_count: int = 10
+    yield_seconds: float = 0.001
 
     def __post_init__(self) -> None:
         if not isinstance(self.spin_count, int) or isinstance(self.spin_count, bool) or self.spin_count < 0:

@@ -32,7 +32,7 @@ from typing import Any, Final
 
 from ringbuffer.codec.frames import BYTES, PICKLE
 from ringbuffer.codec.message import Encoder, as_bytes_view
-from ringbuffer.compiled import FOUND, Runner, bind, role_of
+from ringbuffer.compiled import FOUND, WAIT, Runner, bind, role_of
 from ringbuffer.endpoint.hold import READ, Hold, MessageHold
 from ringbuffer.endpoint.inbox import RECEIVE, Inbox
 from ringbuffer.endpoint.outbox import Outbox
@@ -141,8 +141,11 @@ class ShmRingBufferIO:
             check_timeout(timeout)
         body: Any = self._encode(obj)
         kind = BYTES if body is obj else PICKLE if body.__class__ is bytes else body.kind
-        if body.__class__ is not bytes or self._send(kind, body) != FOUND:
-            self._send_slowly("enqueue", kind, body, timeout)
+        if body.__class__ is bytes:
+            result = self._send(kind, body)
+            if result == FOUND or (result == WAIT and self._waiter.seek(timeout) and self._send(kind, body) == FOUND):
+                return
+        self._send_slowly("enqueue", kind, body, timeout)
 
     def send_bytes(self, data: Any, timeout: float | None = None) -> None:
         """Send bytes as they are, of any size: anything like ``bytes`` that has no gaps. No pickle is made of them.
@@ -156,7 +159,8 @@ class ShmRingBufferIO:
             raise self._refuse_write(self, "send_bytes")
         if data.__class__ is not bytes:
             data = as_bytes_view(data)
-        if self._send(BYTES, data) != FOUND:
+        result = self._send(BYTES, data)
+        if result != FOUND and not (result == WAIT and self._waiter.seek(timeout) and self._send(BYTES, data) == FOUND):
             self._send_slowly("send_bytes", BYTES, data, timeout)
 
     def resume(self, timeout: float | None = None) -> bool:
@@ -191,17 +195,20 @@ class ShmRingBufferIO:
             check_timeout(timeout)
         if self._refuse_read is not None:
             raise self._refuse_read(self, DEQUEUE)
+        runner = self._runner
         try:
             obj = self._receive(_loads)
+            if obj is runner and runner.result == WAIT and self._waiter.seek(timeout):
+                obj = self._receive(_loads)
         except Exception as error:
-            if self._runner.pending is None:
+            if runner.pending is None:
                 raise  # nothing was received that could not be decoded
             problem = self._inbox.undecodable(error)
-            self._runner.pending = None
+            runner.pending = None
             raise problem from error
-        if obj is self._runner:
+        if obj is runner:
             return self._receive_slowly(DEQUEUE, timeout)
-        self._runner.pending = None
+        runner.pending = None
         return obj
 
     def recv_bytes(self, timeout: float | None = None) -> bytes:
@@ -213,10 +220,13 @@ class ShmRingBufferIO:
             check_timeout(timeout)
         if self._refuse_read is not None:
             raise self._refuse_read(self, RECEIVE)
+        runner = self._runner
         data: Any = self._receive(None)
-        if data is self._runner:
+        if data is runner and runner.result == WAIT and self._waiter.seek(timeout):
+            data = self._receive(None)
+        if data is runner:
             return self._receive_slowly(RECEIVE, timeout)  # type: ignore[no-any-return]
-        self._runner.pending = None
+        runner.pending = None
         return data  # type: ignore[no-any-return]
 
     def read(self, timeout: float | None = None) -> MessageHold:

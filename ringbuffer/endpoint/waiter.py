@@ -37,7 +37,7 @@ class Waiter:
         refusal: Callable[[], RingBufferError | None],
     ) -> None:
         self.peers = Peers(buffer, role.rank)
-        self._buffer, self._role, self._runner, self._options = buffer, role, runner, options
+        self._buffer, self._role, self._runner, self.options = buffer, role, runner, options
         self._refusal = refusal
         self._rank = role.rank
         self.is_cancelled = False
@@ -59,22 +59,25 @@ class Waiter:
         if not self._look_again(started, deadline):
             self._sleep(started, deadline)
 
+    def seek(self, timeout: float | None) -> bool:
+        """Look again, as :meth:`find` does before it sleeps, but for a call of the runner's own. Whether there is a block now.
+
+        Does nothing for a ``timeout`` that is over before that, and where a block may wait for a stand-in of this process.
+        """
+        options = self.options
+        if (timeout is not None and timeout < options.yield_seconds) or self.peers.evicted:
+            return False
+        return self._runner.seek(options.spin_count, options.yield_seconds) == FOUND
+
     def _look_again(self, started: float, deadline: float | None) -> bool:
         """Look again at once, and then between yields. Whether the block was found. Does not last longer than the deadline."""
-        begin, options = self._runner.begin, self._options
+        begin, options = self._runner.begin, self.options
         if self.peers.evicted and self.peers.read_for_the_evicted() and begin() == FOUND:
             return True
-        for _ in range(options.spin_count):
-            if begin() == FOUND:
-                return True
-        end = started + options.yield_seconds
-        if deadline is not None and deadline < end:
-            end = deadline
-        while _monotonic() < end:
-            _yield()
-            if begin() == FOUND:
-                return True
-        return False
+        yield_seconds = options.yield_seconds
+        if deadline is not None:
+            yield_seconds = min(yield_seconds, deadline - started)
+        return self._runner.seek(options.spin_count, yield_seconds) == FOUND and begin() == FOUND
 
     def _sleep(self, started: float, deadline: float | None) -> None:
         """Sleep until the block is found, in slices; between them look for all that may end a wait, and warn as time goes

@@ -38,7 +38,9 @@
 #endif
 #include <Python.h>
 
+#include <sched.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "_rows.h"
@@ -288,7 +290,7 @@ Runner_rouse(PyObject *object, PyObject *Py_UNUSED(ignored))
     Py_RETURN_NONE;
 }
 
-/* ---- Messages ------------------------------------------------------------------------------------------------------ */
+/* ---- Looking again ------------------------------------------------------------------------------------------------- */
 
 /* Whether a message can be sent or received now: nobody is inside, no block is out, and there is a segment. */
 static int
@@ -296,6 +298,87 @@ is_available(const Runner *self)
 {
     return !self->in_use && !self->is_busy && !self->actor.is_held && self->buffer.obj != NULL;
 }
+
+/* Tell the processor that somebody looks again and again: it then leaves the other side more of what they share. */
+static void
+take_breath(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ __volatile__("yield");
+#endif
+}
+
+static double
+now_seconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+}
+
+/* Look once, and do not hold what was found: the next call finds it again. */
+static int
+look(Runner *self)
+{
+    const int result = run(self, BEGIN, NULL);
+    self->actor.is_held = 0;
+    return result;
+}
+
+static int
+seek(Runner *self, Py_ssize_t spins, double yield_seconds)
+{
+    int result = look(self);
+    double until;
+    for (Py_ssize_t spin = 0; spin < spins && result == WAIT; spin++) {
+        take_breath();
+        result = look(self);
+    }
+    if (result != WAIT || yield_seconds <= 0) {
+        return result;
+    }
+    until = now_seconds() + yield_seconds;
+    while (result == WAIT && !self->is_roused && now_seconds() < until) {
+        self->is_busy = 1;
+        Py_BEGIN_ALLOW_THREADS
+        sched_yield();
+        Py_END_ALLOW_THREADS
+        self->is_busy = 0;
+        result = look(self);
+    }
+    return result;
+}
+
+PyDoc_STRVAR(seek_doc,
+"seek(spin_count, yield_seconds, /)\n--\n\n"
+"Look for the block: at once, again so many times, and then for so long with the processor given away between two looks.\n\n"
+"Returns FOUND (it is not held: the next call finds it again), WAIT, or BUSY: somebody is inside, or a block is held. Other\n"
+"threads run meanwhile.");
+
+static PyObject *
+Runner_seek(PyObject *object, PyObject *const *arguments, Py_ssize_t count)
+{
+    Runner *self = (Runner *)object;
+    Py_ssize_t spins;
+    double yield_seconds;
+    int result;
+    if (count != 2) {
+        return PyErr_Format(PyExc_TypeError, "seek takes 2 arguments, and not %zd", count);
+    }
+    yield_seconds = PyFloat_AsDouble(arguments[1]);
+    if (yield_seconds == -1.0 && PyErr_Occurred()) {
+        return NULL;
+    }
+    if (get_size(arguments[0], "spin_count", 0, PY_SSIZE_T_MAX, &spins) < 0) {
+        return NULL;
+    }
+    result = !self->is_busy && !self->actor.is_held && self->buffer.obj != NULL ? seek(self, spins, yield_seconds) : BUSY;
+    return result < 0 ? NULL : PyLong_FromLong(result);
+}
+
+/* ---- Messages ------------------------------------------------------------------------------------------------------ */
 
 /* Whether the caller's part is of that kind. */
 static int
@@ -834,6 +917,7 @@ static PyMethodDef runner_methods[] = {
     {"resume", Runner_resume, METH_O, resume_doc},
     {"rest", Runner_rest, METH_O, rest_doc},
     {"rouse", Runner_rouse, METH_NOARGS, rouse_doc},
+    {"seek", (PyCFunction)(void (*)(void))Runner_seek, METH_FASTCALL, seek_doc},
     {"send", (PyCFunction)(void (*)(void))Runner_send, METH_FASTCALL, send_doc},
     {"receive", Runner_receive, METH_O, receive_doc},
     {"enter", Runner_enter, METH_O, enter_doc},

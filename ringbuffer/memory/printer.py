@@ -113,7 +113,7 @@ class _Printer:
         if not self.stepping:
             yield from self._send() if self.message_call == "send" else self._receive()
         yield from _PLACES
-        calls = ["begin", "finish", "abort", "where", "done_with", "resume", "is_inside", "let_go"]
+        calls = ["begin", "finish", "abort", "where", "done_with", "resume", "look", "is_inside", "let_go"]
         calls += ["rest"] * (rest is not None) + [self.message_call] * (not self.stepping)
         yield f"    return {{{', '.join(f'{name!r}: {name}' for name in calls)}}}"
 
@@ -373,10 +373,18 @@ _PLACES: Final = (
     "        nonlocal index, done, held",
     "        position[0] = number",
     "        index, done, held = number % len(following), number, False",
+    "    def look():",
+    "        nonlocal held",
+    "        if inside or held:",
+    "            return BUSY",
+    "        result = begin()",
+    "        held = False",
+    "        return result",
     "    def is_inside():",
     "        return inside",
     "    def let_go():",
     "        nonlocal held",
     "        held = True",
 )
-"""The calls that make no access of a row. ``let_go``: from here on no message goes through."""
+"""Calls around those that run rows. ``look``: see :meth:`~ringbuffer.compiled.Runner.seek`; ``let_go``: from here on no message
+goes through."""

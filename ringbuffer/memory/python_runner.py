@@ -8,7 +8,9 @@ endpoint that is forgotten is gone at once, and with it what it holds of the seg
 from __future__ import annotations
 
 import linecache
+import os
 import threading
+import time
 import weakref
 from array import array
 from collections.abc import Callable
@@ -34,7 +36,7 @@ class PythonRunner:
     """
 
     __slots__ = (
-        *("__dict__", "__weakref__", "_is_inside", "_let_go", "_memory", "_own"),
+        *("__dict__", "__weakref__", "_is_inside", "_let_go", "_look", "_memory", "_own"),
         *("abort", "begin", "can_rest", "done", "finish", "receive", "resume", "rest", "send", "where"),
     )
     begin: Callable[[], int]
@@ -66,7 +68,7 @@ class PythonRunner:
         self.where, self.done, self.resume = calls["where"], calls["done_with"], calls["resume"]
         self.rest = calls.get("rest", no_rest)
         self.send, self.receive = calls.get("send", no_send), calls.get("receive", no_receive)
-        self._is_inside, self._let_go = calls["is_inside"], calls["let_go"]
+        self._look, self._is_inside, self._let_go = calls["look"], calls["is_inside"], calls["let_go"]
 
     @property
     def in_use(self) -> bool:
@@ -92,6 +94,20 @@ class PythonRunner:
         if self.is_resting:
             self._memory.awake[self._own] = 1
             self._memory.words.wake(self._own)
+
+    def seek(self, spin_count: int, yield_seconds: float, /) -> int:
+        """Look for the block: at once, again so many times, and then for so long with the processor given away in between."""
+        look: Callable[[], int] = self._look
+        result = look()
+        while result == WAIT and spin_count > 0:
+            spin_count -= 1
+            result = look()
+        if result == WAIT and yield_seconds > 0:
+            until = time.monotonic() + yield_seconds
+            while result == WAIT and not self.is_roused and time.monotonic() < until:
+                os.sched_yield()
+                result = look()
+        return result
 
     def release(self) -> None:
         """Let go of the memory; again does nothing."""
