@@ -169,6 +169,16 @@ def test_at_first_only_the_read_flags_may_be_set(name: str, read_flag: int) -> N
     assert not memory.in_flight(state, 0, 0)
 
 
+def test_accesses_that_differ_in_one_respect_are_worked_out_apart() -> None:
+    """What one of them leads to is kept, and is not taken for what the other does."""
+    memory = handing_over()
+    state = store(memory, store(memory, memory.initial(0), LEFT, Y, 1), LEFT, X, 1, REL)
+    assert load(memory, state, RIGHT, X, 1) != load(memory, state, RIGHT, X, 1, ACQ)
+    filled, _ = next(iter(memory.fill(state, LEFT, SHAPE.word(0, 0), 7)))
+    raced = [again for actor in (LEFT, RIGHT) for _, again in memory.fill(filled, actor, SHAPE.word(0, 0), 8)]
+    assert raced == [False, True]
+
+
 def test_equal_knowledge_is_one_object() -> None:
     memory = handing_over()
     first = memory.initial(0)
