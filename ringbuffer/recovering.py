@@ -53,8 +53,8 @@ from ringbuffer.state import (
     unmarked,
 )
 
-ITSELF, STAND_IN, AGAIN = 0, 1, 2
-"""Who holds a role: its own process; a stand-in; its own process, which has a message to come that the one before had read."""
+ITSELF, STAND_IN = 0, 1
+"""Who holds a role: its own process, or a stand-in."""
 CALM, HAS_WAITED, ASKED = 0, 1, 2
 """What a waiting reader knows of the writer. ``HAS_WAITED`` is kept only where it would be told without looking again."""
 _NO_NUMBER: Final = -1
@@ -111,7 +111,7 @@ class Recovering(Model):
             steps += self.flush_steps(state, actor)
         if self.marking:
             return [step._replace(state=step.state._replace(taken=state.taken + 1)) for step in steps]
-        return [step._replace(state=self._levelled(self.renamed(step.state))) for step in steps]
+        return [step._replace(state=self._levelled(step.state)) for step in steps]
 
     def _steps_of(self, state: State, actor: int) -> Iterator[Transition]:
         me, holder = state.actors[actor], state.notes.holders[actor]
@@ -152,21 +152,19 @@ class Recovering(Model):
             step = Transition((actor, KILL, 0), _put_actor(state, actor, dead), (), ("killed",), NOTHING, 0)
         after = step.state
         gone = [actor, *(other for other, holder in enumerate(notes.holders) if actor == 0 and holder == STAND_IN)]
-        again = bool(me.message) and actor != 0 and not self._places[actor][me.pc].is_payload
-        if again:
+        if me.message and actor != 0 and not self._places[actor][me.pc].is_payload:
             after = after._replace(owed=judge.given_back(after.owed, self.shape.ranks[actor], me.message))
         for one in gone:
             number = notes.noted[one]
             after = _put_actor(after, one, Actor(DEAD, number % self.setup.blocks, 0, 0, 0, judge.NO_MESSAGE))
-            holder = AGAIN if again or notes.holders[one] == AGAIN else ITSELF
-            after = _noting(after, one, numbers=number, holders=holder, knows=CALM)
-        return step._replace(state=after, seen=("killed", f"killed at {row}"))
+            after = _noting(after, one, numbers=number, holders=ITSELF, knows=CALM)
+        return step._replace(state=self.renamed(after), seen=("killed", f"killed at {row}"))
 
     def _follow(self, state: State, actor: int) -> Iterator[Transition]:
         """Somebody takes a dead one's role, when all that it has stored has reached memory."""
         if self._drains(state, actor):
             return
-        yield self._take_over(state, actor, TAKE, state.notes.holders[actor])
+        yield self._take_over(state, actor, TAKE, ITSELF)
         if actor == 0 or state.actors[0].pc == DEAD:
             return
         if not self.setup.follows.evicts_by_marking:
@@ -285,8 +283,8 @@ class Recovering(Model):
         notes = state.notes
         if me.message != TORN and self._number(notes, me.message) != notes.numbers[actor]:
             step = step._replace(broken=(*step.broken, "misnumbered"))
-        if notes.holders[actor] == AGAIN:
-            step = step._replace(state=_noting(step.state, actor, holders=ITSELF), seen=(*step.seen, "came-again"))
+        if notes.noted[actor] > notes.numbers[actor]:
+            step = step._replace(seen=(*step.seen, "came-again"))
         if step.progress == NOTHING or step.state.actors[actor].pc == 0:
             return step
         in_hand = step.state.actors[actor]._replace(message=me.message)

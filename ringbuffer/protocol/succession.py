@@ -1,9 +1,10 @@
 """Taking over: the rows by which a successor finds out where it goes on, and everything else that a ring does about the dead.
 
 Whoever gets the lock of a role whose holder is gone runs these rows once, before the first row of its table. It looks at the one
-block that can tell whether the dead one's last note or mark was missed (``recovery.py``), and **notes where it goes on before
+block that can tell whether the dead one's last note or mark was missed (``recovery.py``). A writer **notes where it goes on before
 it does anything else**: else it could publish, be killed before its own note, and leave a note that is two off, which no
-block tells. Each row is harmless when it is run again, so a successor may be killed at any of them.
+block tells. (A reader may, and need not: its note comes before its mark, so that it is never behind.) Each row is harmless when
+it is run again, so a successor may be killed at any of them.
 
 A reader's looks come in the order of R1 and R2, for the same reason: the writer may be at work on that block.
 
@@ -59,9 +60,11 @@ READER_TAKES_OVER: Final = (
         "with W6, as R2 is: the number that the writer wrote happens before it is looked at",
     ),
     Row("T6", "look at its number", _FRAME, _NEXT, "If it is the noted one less one, the mark was missed."),
-    Row("T7", "note where to go on", _NOTE, _NEXT, "So that what is noted is what is done."),
 )
-"""Each row leads to the next, or (where a look decides that nothing was missed) to the last, which leads to the table's first."""
+"""Each row leads to the next, and the last to the table's first. A look that decides that nothing was missed leads to the note, or
+where there is none to the table's first."""
+READER_NOTES: Final = Row("T7", "note where to go on", _NOTE, _NEXT, "Not needed, and harmless.")
+"""What a reader's successor may do besides."""
 
 TAKING_OVER: Final = "T"
 """How the ids of these rows begin."""
@@ -76,7 +79,7 @@ class Succession:
 
     ``letter`` names it in replay tokens. ``writer_notes_first`` and ``reader_notes_last``: the note on the other side of W6,
     of R4. ``writer_goes_on`` and ``reader_goes_on``: where. ``writer_notes`` and ``reader_notes``: whether a successor does, on
-    taking over. ``looks_swapped``, ``looks_relaxed``: the order and the ordering of T4 and T5. ``stand_in_looks``: whether a
+    taking over. ``looks_swapped``: T5 before T4. ``relaxed``: which of the two is. ``stand_in_looks``: whether a
     stand-in waits as a reader does. ``evicts_by_marking``: evicting sets the reader's flag in the writer's block, and that is
     all. ``told_at_once``: a reader that waits is told of the writer's death without looking again.
     """
@@ -87,9 +90,9 @@ class Succession:
     writer_goes_on: str = RULE
     reader_goes_on: str = RULE
     writer_notes: bool = True
-    reader_notes: bool = True
+    reader_notes: bool = False
     looks_swapped: bool = False
-    looks_relaxed: bool = False
+    relaxed: str = ""
     stand_in_looks: bool = True
     evicts_by_marking: bool = False
     told_at_once: bool = False
@@ -129,11 +132,13 @@ class Succession:
     def _rows(self, role: Role) -> Sequence[Row]:
         if role is Role.WRITER:
             return WRITER_TAKES_OVER if self.writer_notes else WRITER_TAKES_OVER[:-1]
-        own, written, frame, note = READER_TAKES_OVER
+        own, written, frame = map(self._ordered, READER_TAKES_OVER)
         looks = (written, own) if self.looks_swapped else (own, written)
-        if self.looks_relaxed:
-            looks = tuple(replace(row, access=replace(row.access, ordering=Ordering.RELAXED)) for row in looks)  # type: ignore[assignment]
-        return (*looks, frame, note) if self.reader_notes else (*looks, frame)
+        return (*looks, frame, READER_NOTES) if self.reader_notes else (*looks, frame)
+
+    def _ordered(self, row: Row) -> Row:
+        weakened = replace(row.access, ordering=Ordering.RELAXED)
+        return replace(row, access=weakened) if row.id == self.relaxed else row
 
 
 def _chain(rows: Sequence[Row], start: int) -> list[Instruction]:
@@ -166,9 +171,10 @@ SUCCESSIONS: Final[dict[str, Succession]] = {
     "writer-begins-at-block-0": Succession("J", writer_goes_on=FIRST_BLOCK),
     "reader-begins-at-block-0": Succession("K", reader_goes_on=FIRST_BLOCK),
     "writer-does-not-note-on-taking-over": Succession("L", writer_notes=False),
-    "reader-does-not-note-on-taking-over": Succession("M", reader_notes=False),
+    "reader-notes-on-taking-over": Succession("M", reader_notes=True),
     "reader-looks-at-the-written-flag-first": Succession("N", looks_swapped=True),
-    "reader-looks-are-relaxed": Succession("O", looks_relaxed=True),
+    "reader-looks-at-its-flag-relaxed": Succession("O", relaxed="T4"),
+    "reader-looks-at-the-written-flag-relaxed": Succession("S", relaxed="T5"),
     "stand-in-does-not-look": Succession("P", stand_in_looks=False),
     "evicting-marks-the-block-in-hand": Succession("Q", evicts_by_marking=True),
     "told-without-looking-again": Succession("R", told_at_once=True),
