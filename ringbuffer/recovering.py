@@ -57,6 +57,8 @@ ITSELF, STAND_IN = 0, 1
 """Who holds a role: its own process, or a stand-in."""
 CALM, HAS_WAITED, ASKED = 0, 1, 2
 """What a waiting reader knows of the writer. ``HAS_WAITED`` is kept only where it would be told without looking again."""
+KILLED_AT: Final = "killed at "
+"""How a kill is called that was seen: this, and the row before which it came."""
 _NO_NUMBER: Final = -1
 """What a rule is told of a block in which nobody has written a number: none that a message has."""
 _FAR_ON: Final = 1 << 20
@@ -99,6 +101,9 @@ class Recovering(Model):
     def __init__(self, setup: Setup, **options: Any) -> None:
         super().__init__(setup, **options)
         self._taking = tuple(self._takes_over_at(actor) for actor in range(len(self.programs)))
+        self._killed_at = tuple(
+            tuple(("killed", f"{KILLED_AT}{place.row.id}") for place in places) for places in self._places
+        )
         self._base = 0 if self.lasting else _FAR_ON * setup.blocks
 
     def initial(self) -> State:
@@ -144,21 +149,24 @@ class Recovering(Model):
     def _kill(self, state: State, actor: int) -> Transition:
         """The actor is gone; with a writer go the stand-ins, which are in its process."""
         me, notes = state.actors[actor], state.notes
-        row = self._places[actor][me.pc].row.id
-        if me.pc < self._taking[actor]:
-            step = super()._kill(state, actor)
-        else:
-            dead = Actor(DEAD, me.block, 0, 0, 0, judge.NO_MESSAGE)
-            step = Transition((actor, KILL, 0), _put_actor(state, actor, dead), (), ("killed",), NOTHING, 0)
-        after = step.state
-        gone = [actor, *(other for other, holder in enumerate(notes.holders) if actor == 0 and holder == STAND_IN)]
-        if me.message and actor != 0 and not self._places[actor][me.pc].is_payload:
-            after = after._replace(owed=judge.given_back(after.owed, self.shape.ranks[actor], me.message))
+        owed = state.owed
+        if actor == 0 and me.pc < self._taking[0] and self._has_filled(0, me):
+            owed = super()._kill(state, actor).state.owed
+        elif me.message and actor and not self._places[actor][me.pc].is_payload:
+            owed = judge.given_back(owed, self.shape.ranks[actor], me.message)
+        gone = [actor] if actor or STAND_IN not in notes.holders else [0, *self._stand_ins(notes)]
+        actors, numbers, holders, knows = (list(values) for values in (state.actors, notes.numbers, notes.holders, notes.knows))
         for one in gone:
-            number = notes.noted[one]
-            after = _put_actor(after, one, Actor(DEAD, number % self.setup.blocks, 0, 0, 0, judge.NO_MESSAGE))
-            after = _noting(after, one, numbers=number, holders=ITSELF, knows=CALM)
-        return step._replace(state=self.renamed(after), seen=("killed", f"killed at {row}"))
+            numbers[one], holders[one], knows[one] = notes.noted[one], ITSELF, CALM
+            actors[one] = Actor(DEAD, notes.noted[one] % self.setup.blocks, 0, 0, 0, judge.NO_MESSAGE)
+        left = Notes(tuple(numbers), notes.noted, tuple(holders), tuple(knows), notes.named)
+        after = State(state.memory, tuple(actors), owed, state.accepted, state.begun, state.taken, left)
+        if owed is not state.owed or me.message:
+            after = self.renamed(after)
+        return Transition((actor, KILL, 0), after, (), self._killed_at[actor][me.pc], NOTHING, 0)
+
+    def _stand_ins(self, notes: Notes) -> list[int]:
+        return [actor for actor, holder in enumerate(notes.holders) if holder == STAND_IN]
 
     def _follow(self, state: State, actor: int) -> Iterator[Transition]:
         """Somebody takes a dead one's role, when all that it has stored has reached memory."""
@@ -369,7 +377,8 @@ class Recovering(Model):
         return _shifted(Notes(numbers, noted, holders, knows, notes.named), shift)
 
     def look_of(self, state: State, actor: int) -> tuple[Any, ...]:
-        return tuple([values[actor] for values in state.notes[:4]])
+        numbers, noted, holders, knows, _ = state.notes
+        return numbers[actor], noted[actor], holders[actor], knows[actor]
 
     def told_of(self, step: Transition) -> str:
         actor, detail, _ = step.choice
@@ -404,5 +413,7 @@ def _noting(state: State, actor: int, **changes: int) -> State:
 
 def _shifted(notes: Notes, gone: int) -> Notes:
     """The notes with every number counted from ``gone``."""
+    if not gone:
+        return notes
     numbers, noted, named = (tuple([number - gone for number in values]) for values in (notes.numbers, notes.noted, notes.named))
-    return notes._replace(numbers=numbers, noted=noted, named=named)
+    return Notes(numbers, noted, notes.holders, notes.knows, named)
