@@ -33,6 +33,7 @@ from ringbuffer.model import Model
 from ringbuffer.places import Place, last_touch, places_of
 from ringbuffer.protocol import Edge, Flag, Kind, Outcome, Program
 from ringbuffer.protocol import oracle as judge
+from ringbuffer.protocol.succession import TAKING_OVER
 from ringbuffer.state import (
     ANYONE,
     ASK,
@@ -63,6 +64,14 @@ _NO_NUMBER: Final = -1
 """What a rule is told of a block in which nobody has written a number: none that a message has."""
 _FAR_ON: Final = 1 << 20
 """The lap at which rules are asked that are given the numbers of a model which counts them from the writer's lap."""
+
+
+_TOLD: Final = {
+    TAKE: "a new process has the role",
+    EVICT: "a stand-in has the role",
+    REJOIN: "the stand-in gives way to a new process",
+    ASK: "the writer is dead",
+}
 
 
 class Notes(NamedTuple):
@@ -96,7 +105,7 @@ class Recovering(Model):
     def _takes_over_at(self, actor: int) -> int:
         """The place of the first row of taking over, which stands behind the last row of the table and its note."""
         places = self._places[actor]
-        return next(pc for pc, place in enumerate(places) if place.row.id.startswith("T"))
+        return next(pc for pc, place in enumerate(places) if place.row.id.startswith(TAKING_OVER))
 
     def __init__(self, setup: Setup, **options: Any) -> None:
         super().__init__(setup, **options)
@@ -173,7 +182,7 @@ class Recovering(Model):
         if self._drains(state, actor):
             return
         yield self._take_over(state, actor, TAKE, ITSELF)
-        if actor == 0 or state.actors[0].pc == DEAD:
+        if actor == 0 or state.actors[0].pc == DEAD or not self.setup.follows.evicts:
             return
         if not self.setup.follows.evicts_by_marking:
             yield self._take_over(state, actor, EVICT, STAND_IN)
@@ -382,19 +391,13 @@ class Recovering(Model):
 
     def told_of(self, step: Transition) -> str:
         actor, detail, _ = step.choice
-        notes, who = step.state.notes, self.actor_name(actor)
-        if detail == EVICT:
-            follows = self.setup.follows.evicts_by_marking
-            return "the writer sets its flag in the block in hand" if follows else "a stand-in in the writer's process marks for it"
-        if detail == REJOIN:
-            return "a newcomer takes the role from the stand-in"
-        if detail == TAKE:
-            return f"a new process is the {who}"
-        if detail == ASK:
-            return "the writer is dead"
-        if self.programs[actor][step.state.actors[actor].pc].row.id.startswith("T"):
-            return "looks on"
-        return f"has noted {notes.noted[actor]}, goes on at {notes.numbers[actor]}"
+        if detail < 0:
+            follows = self.setup.follows
+            return "the flag in the block in hand is set" if detail == EVICT and follows.evicts_by_marking else _TOLD[detail]
+        noted, number = step.state.notes.noted[actor], step.state.notes.numbers[actor]
+        if self.programs[actor][step.state.actors[actor].pc].row.id.startswith(TAKING_OVER):
+            return "" if {"note-missed", "mark-missed"}.isdisjoint(step.seen) else f"{noted} was noted: goes on at {number}"
+        return f"goes on at {number}"
 
 
 def _put_actor(state: State, actor: int, me: Actor) -> State:

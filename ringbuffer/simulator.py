@@ -219,7 +219,9 @@ class Simulation:
         access, note = row.access, self._note(transition, row.is_payload)
         step = replace(step, row=row.id, kind=access.kind.value, ordering=access.ordering.value, note=note)
         if access.flag is Flag.POSITION:
-            return replace(step, access="position ← own", note=self.model.told_of(transition))
+            taking_over = row.id.startswith(TAKING_OVER)
+            note = self.model.told_of(transition) if taking_over else ""
+            return replace(step, access=f"position ← {transition.state.notes.noted[actor]}", note=note)
         value, location = unmarked(transition.value), self._location(me, actor, access, detail)
         if location is None:
             return replace(step, access=str(access) if access.kind is Kind.FENCE else "no flag to visit")

@@ -80,7 +80,7 @@ class Succession:
     ``letter`` names it in replay tokens. ``writer_notes_first`` and ``reader_notes_last``: the note on the other side of W6,
     of R4. ``writer_goes_on`` and ``reader_goes_on``: where. ``writer_notes`` and ``reader_notes``: whether a successor does, on
     taking over. ``looks_swapped``: T5 before T4. ``relaxed``: which of the two is. ``stand_in_looks``: whether a
-    stand-in waits as a reader does. ``evicts_by_marking``: evicting sets the reader's flag in the writer's block, and that is
+    stand-in waits as a reader does. ``evicts``: whether anybody is evicted. ``evicts_by_marking``: evicting sets the reader's flag in the writer's block, and that is
     all. ``told_at_once``: a reader that waits is told of the writer's death without looking again.
     """
 
@@ -94,6 +94,7 @@ class Succession:
     looks_swapped: bool = False
     relaxed: str = ""
     stand_in_looks: bool = True
+    evicts: bool = True
     evicts_by_marking: bool = False
     told_at_once: bool = False
 
@@ -178,5 +179,6 @@ SUCCESSIONS: Final[dict[str, Succession]] = {
     "stand-in-does-not-look": Succession("P", stand_in_looks=False),
     "evicting-marks-the-block-in-hand": Succession("Q", evicts_by_marking=True),
     "told-without-looking-again": Succession("R", told_at_once=True),
+    "nobody-is-evicted": Succession("T", evicts=False),
 }
 """The shipped one, and what else somebody could have written."""
