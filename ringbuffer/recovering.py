@@ -26,10 +26,11 @@ twins; who is dead is known without fail; a message's number is read at once, wi
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
-from ringbuffer.memory.base import NOBODY, Arrangement
+from ringbuffer.memory.base import Arrangement
 from ringbuffer.model import Model
+from ringbuffer.notes import ASKED, CALM, HAS_WAITED, ITSELF, STAND_IN, Notes, noting, put_actor, shifted
 from ringbuffer.places import Place, last_touch, places_of
 from ringbuffer.protocol import Edge, Flag, Kind, Outcome, Program
 from ringbuffer.protocol import oracle as judge
@@ -54,10 +55,6 @@ from ringbuffer.state import (
     unmarked,
 )
 
-ITSELF, STAND_IN = 0, 1
-"""Who holds a role: its own process, or a stand-in."""
-CALM, HAS_WAITED, ASKED = 0, 1, 2
-"""What a waiting reader knows of the writer. ``HAS_WAITED`` is kept only where it would be told without looking again."""
 KILLED_AT: Final = "killed at "
 """How a kill is called that was seen: this, and the row before which it came."""
 _NO_NUMBER: Final = -1
@@ -72,17 +69,6 @@ _TOLD: Final = {
     REJOIN: "the stand-in gives way to a new process",
     ASK: "the writer is dead",
 }
-
-
-class Notes(NamedTuple):
-    """What a state holds besides: for each actor the number it is at, the number it has noted, who holds its role and what it knows
-    of the writer; and for each message, in the order of their names, its number."""
-
-    numbers: tuple[int, ...]
-    noted: tuple[int, ...]
-    holders: tuple[int, ...]
-    knows: tuple[int, ...]
-    named: tuple[int, ...]
 
 
 def model_of(setup: Setup, **options: Any) -> Model:
@@ -110,9 +96,7 @@ class Recovering(Model):
     def __init__(self, setup: Setup, **options: Any) -> None:
         super().__init__(setup, **options)
         self._taking = tuple(self._takes_over_at(actor) for actor in range(len(self.programs)))
-        self._killed_at = tuple(
-            tuple(("killed", f"{KILLED_AT}{place.row.id}") for place in places) for places in self._places
-        )
+        self._killed_at = tuple(tuple(("killed", f"{KILLED_AT}{place.row.id}") for place in places) for places in self._places)
         self._base = 0 if self.lasting else _FAR_ON * setup.blocks
 
     def initial(self) -> State:
@@ -142,6 +126,8 @@ class Recovering(Model):
 
     def row_steps(self, state: State, actor: int) -> Iterator[Transition]:
         me = state.actors[actor]
+        if state.notes.holders[actor] == STAND_IN and not self.setup.follows.stand_in_runs:
+            return iter(())
         place = self._places[actor][me.pc]
         if place.access.flag is Flag.POSITION:
             return self._note(state, actor, me)
@@ -195,14 +181,14 @@ class Recovering(Model):
                 yield Transition((actor, EVICT, 0), state._replace(memory=memory), (), (), NOTHING, value)
 
     def _drains(self, state: State, actor: int) -> bool:
-        return self.memory.flush(state.memory, actor) is not None
+        return self.memory.has_buffers and self.memory.flush(state.memory, actor) is not None
 
     def _take_over(self, state: State, actor: int, detail: int, holder: int) -> Transition:
         """A successor, a stand-in or a newcomer has the role, and comes to the rows of taking over."""
         number = state.notes.noted[actor]
         looked_at = number - (actor != 0)
         begins = self._places[actor][self._taking[actor]].starts[looked_at % self.setup.blocks]
-        after = _noting(_put_actor(state, actor, begins), actor, numbers=number, holders=holder)
+        after = noting(put_actor(state, actor, begins), actor, numbers=number, holders=holder)
         if actor == 0:
             after = after._replace(notes=after.notes._replace(knows=(CALM,) * len(self.programs)))
         seen = "rejoined" if detail == REJOIN else "writer-followed" if actor == 0 else "reader-followed"
@@ -235,7 +221,7 @@ class Recovering(Model):
         target = places[me.pc].branches[outcome].pc
         if target and places[target].access.flag is not Flag.POSITION:
             moved = places[target].starts[me.block]
-            after = _put_actor(state, actor, moved)
+            after = put_actor(state, actor, moved)
             broken = self._company(after, actor, moved, False)[0] if places[target].is_payload and actor else ()
             return Transition(choice, after, broken, (), NOTHING, value)
         noted, is_held = state.notes.noted[actor], places[me.pc].is_payload
@@ -245,18 +231,18 @@ class Recovering(Model):
         number = goes_on_at(role, noted + self._base, is_held=is_held, holds=found, blocks=self.setup.blocks) - self._base
         missed = ("note-missed" if actor == 0 else "mark-missed",) if number != noted else ()
         moved = places[target if target else self._lands(state, actor, 0)].starts[number % self.setup.blocks]
-        after = _noting(_put_actor(state, actor, moved), actor, numbers=number)
+        after = noting(put_actor(state, actor, moved), actor, numbers=number)
         return Transition(choice, after, (), missed, NOTHING, value)
 
     def _note(self, state: State, actor: int, me: Actor) -> Iterator[Transition]:
         """A row that notes: the number behind the current one, and on taking over the current one."""
         choice, number = (actor, PROCEED, 0), state.notes.numbers[actor]
         if me.pc < self._taking[actor]:
-            noted = _noting(state, actor, noted=number + 1)
+            noted = noting(state, actor, noted=number + 1)
             yield self._go_on(state.memory, noted, actor, me, Outcome.DONE, choice, 0)
             return
         begins = self._places[actor][self._lands(state, actor, 0)].starts[me.block]
-        yield Transition(choice, _noting(_put_actor(state, actor, begins), actor, noted=number), (), (), NOTHING, 0)
+        yield Transition(choice, noting(put_actor(state, actor, begins), actor, noted=number), (), (), NOTHING, 0)
 
     # Being told that the writer is dead.
 
@@ -265,12 +251,13 @@ class Recovering(Model):
         if actor == 0 or state.actors[0].pc != DEAD or state.actors[actor].pc != 0 or self._drains(state, 0):
             return False
         needed = HAS_WAITED if self.setup.follows.told_at_once else CALM
-        return state.notes.holders[actor] != STAND_IN and state.notes.knows[actor] == needed
+        notes: Notes = state.notes
+        return notes.holders[actor] != STAND_IN and notes.knows[actor] == needed
 
     def _ask(self, state: State, actor: int) -> Transition:
         """A reader finds the writer dead: it looks again, and if there is nothing then, it is told."""
         memory = self.memory.learned(state.memory, actor, 0)
-        after = _noting(state._replace(memory=memory), actor, knows=ASKED)
+        after = noting(state._replace(memory=memory), actor, knows=ASKED)
         step = Transition((actor, ASK, 0), after, (), (), NOTHING, 0)
         return self._told(step, actor) if self.setup.follows.told_at_once else step
 
@@ -305,7 +292,7 @@ class Recovering(Model):
         if step.progress == NOTHING or step.state.actors[actor].pc == 0:
             return step
         in_hand = step.state.actors[actor]._replace(message=me.message)
-        return step._replace(state=_put_actor(step.state, actor, in_hand))
+        return step._replace(state=put_actor(step.state, actor, in_hand))
 
     def _go_on(
         self,
@@ -323,7 +310,7 @@ class Recovering(Model):
         place, after = self._places[actor][me.pc], step.state
         branch, holder = place.branches[outcome], state.notes.holders[actor]
         if branch.advance:
-            after = _noting(after, actor, numbers=state.notes.numbers[actor] + branch.advance)
+            after = noting(after, actor, numbers=state.notes.numbers[actor] + branch.advance)
         if actor == 0:
             return step._replace(state=after)
         if holder == STAND_IN:
@@ -331,11 +318,11 @@ class Recovering(Model):
             allowed = tuple(name for name in step.broken if name != "lost")
             return step._replace(state=after, broken=allowed, seen=(*step.seen, "stood-in") if marked else ())
         if me.message and branch.edge is Edge.FORWARD and not place.is_payload and place.access.flag is not Flag.OWN:
-            after = _put_actor(after, actor, after.actors[actor]._replace(message=me.message))
+            after = put_actor(after, actor, after.actors[actor]._replace(message=me.message))
         if branch.edge is Edge.WAITED:
             return self._has_waited(step._replace(state=after), actor)
         if state.notes.knows[actor] and self._places[actor][after.actors[actor].pc].kind is not Kind.LOAD:
-            after = _noting(after, actor, knows=CALM)
+            after = noting(after, actor, knows=CALM)
         return step._replace(state=after)
 
     def _has_waited(self, step: Transition, actor: int) -> Transition:
@@ -343,13 +330,13 @@ class Recovering(Model):
         if step.state.notes.knows[actor] == ASKED:
             return self._told(step, actor)
         if self.setup.follows.told_at_once:
-            return step._replace(state=_noting(step.state, actor, knows=HAS_WAITED))
+            return step._replace(state=noting(step.state, actor, knows=HAS_WAITED))
         return step
 
     def _company(self, state: State, actor: int, me: Actor, is_writer: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """A writer's successor that looks at a number does not write."""
         if state.actors[0].pc >= self._taking[0]:
-            state = _put_actor(state, 0, state.actors[0]._replace(pc=DEAD))
+            state = put_actor(state, 0, state.actors[0]._replace(pc=DEAD))
         return super()._company(state, actor, me, is_writer)
 
     # Names and numbers.
@@ -378,12 +365,12 @@ class Recovering(Model):
         """The same with numbers counted from the writer's lap."""
         notes, blocks = state.notes, self.setup.blocks
         gone = notes.numbers[0] // blocks * blocks
-        return state._replace(notes=_shifted(notes, gone)) if gone else state
+        return state._replace(notes=shifted(notes, gone)) if gone else state
 
     def arranged_notes(self, state: State, other: Arrangement, shift: int) -> Notes:
         notes, order = state.notes, other.actors
         numbers, noted, holders, knows = (tuple([values[old] for old in order]) for values in notes[:4])
-        return _shifted(Notes(numbers, noted, holders, knows, notes.named), shift)
+        return shifted(Notes(numbers, noted, holders, knows, notes.named), shift)
 
     def look_of(self, state: State, actor: int) -> tuple[Any, ...]:
         numbers, noted, holders, knows, _ = state.notes
@@ -392,31 +379,9 @@ class Recovering(Model):
     def told_of(self, step: Transition) -> str:
         actor, detail, _ = step.choice
         if detail < 0:
-            follows = self.setup.follows
-            return "the flag in the block in hand is set" if detail == EVICT and follows.evicts_by_marking else _TOLD[detail]
+            marks = detail == EVICT and self.setup.follows.evicts_by_marking
+            return "the flag in the block in hand is set" if marks else _TOLD[detail]
         noted, number = step.state.notes.noted[actor], step.state.notes.numbers[actor]
         if self.programs[actor][step.state.actors[actor].pc].row.id.startswith(TAKING_OVER):
             return "" if {"note-missed", "mark-missed"}.isdisjoint(step.seen) else f"{noted} was noted: goes on at {number}"
         return f"goes on at {number}"
-
-
-def _put_actor(state: State, actor: int, me: Actor) -> State:
-    return state._replace(actors=(*state.actors[:actor], me, *state.actors[actor + 1 :]))
-
-
-def _noting(state: State, actor: int, **changes: int) -> State:
-    """The state with something else in the notes about one actor."""
-    notes = state.notes
-    for name, value in changes.items():
-        values = getattr(notes, name)
-        if values[actor] != value:
-            notes = notes._replace(**{name: (*values[:actor], value, *values[actor + 1 :])})
-    return state if notes is state.notes else state._replace(notes=notes)
-
-
-def _shifted(notes: Notes, gone: int) -> Notes:
-    """The notes with every number counted from ``gone``."""
-    if not gone:
-        return notes
-    numbers, noted, named = (tuple([number - gone for number in values]) for values in (notes.numbers, notes.noted, notes.named))
-    return Notes(numbers, noted, notes.holders, notes.knows, named)

@@ -30,8 +30,9 @@ NOTHING, SOMETHING, THE_OLDEST = 0, 1, 2
 PROCEED, ABORT = 0, 1
 """The two ways in which a payload step can go on: with the next word (or the end), or with a caller that raises."""
 FLUSH, KILL, TAKE, EVICT, REJOIN, ASK = -1, -2, -3, -4, -5, -6
-"""Details of steps that are nobody's row: an actor's oldest buffered store reaches memory; an actor is killed; a successor takes
-a dead one's role; a stand-in takes a dead reader's; a newcomer takes it from the stand-in; a reader finds the writer dead."""
+"""Details of steps that are nobody's row: an actor's oldest buffered store reaches memory; an actor is killed; a successor
+takes a dead one's role; a stand-in takes a dead reader's; a newcomer takes it from the stand-in; a reader finds the writer
+dead."""
 DEAD: Final = -1
 """The program counter of an actor that was killed."""
 
@@ -98,8 +99,8 @@ class Setup:
 
     ``messages``: how many each run writes in all, or ``None`` for no bound. ``aborts``: whether callers may raise.
     ``writers``: more than one is a fault. ``twins``: how many more processes have rank 0. ``killed``: whether one
-    ``"reader"`` or one ``"writer"`` may be killed, before any of its steps, or ``"anyone"``, any number of times, and followed as
-    ``succession`` (a name in :data:`~ringbuffer.protocol.succession.SUCCESSIONS`) says.
+    ``"reader"`` or one ``"writer"`` may be killed, before any of its steps, or ``"anyone"``, any number of times, and followed
+    as ``succession`` (a name in :data:`~ringbuffer.protocol.succession.SUCCESSIONS`) says.
     """
 
     variant: Variant = PROTOCOL

@@ -18,8 +18,8 @@ on the tables as they are.
   raise, that cannot be.)
 * ``settled``: a message that nobody is owed any more, and that nobody is filling, is as if nobody had ever written it: whoever
   still reads it gets something stale, whichever it is. So all of them share the name of an unwritten word. Words of two such
-  messages make a torn payload, and are then taken for a stale one; so only where both are judged, or a payload is one word. Not where the dead
-  have successors, who look at the number of a message that nobody is owed any more.
+  messages make a torn payload, and are then taken for a stale one; so only where both are judged, or a payload is one word.
+  Not where the dead have successors, who look at the number of a message that nobody is owed any more.
 * ``local``: a step that no other actor can notice is taken at once, alone: a store into the actor's own buffer (``tso``), a
   fence below ``seq_cst``, an access to the actor's own lock. Such a step commutes with all steps of the others, stays possible
   whatever they do, breaks no property and shows nothing, and the chain of such steps ends (Peled 1993, conditions C0 to C3).

@@ -1,8 +1,8 @@
 """Taking over: the rows by which a successor finds out where it goes on, and everything else that a ring does about the dead.
 
-Whoever gets the lock of a role whose holder is gone runs these rows once, before the first row of its table. It looks at the one
-block that can tell whether the dead one's last note or mark was missed (``recovery.py``). A writer **notes where it goes on before
-it does anything else**: else it could publish, be killed before its own note, and leave a note that is two off, which no
+Whoever gets the lock of a role whose holder is gone runs these rows once, before the first row of its table. It looks at the
+one block that can tell whether the dead one's last note or mark was missed (``recovery.py``). A writer **notes where it goes on
+before it does anything else**: else it could publish, be killed before its own note, and leave a note that is two off, which no
 block tells. (A reader may, and need not: its note comes before its mark, so that it is never behind.) Each row is harmless when
 it is run again, so a successor may be killed at any of them.
 
@@ -80,7 +80,7 @@ class Succession:
     ``letter`` names it in replay tokens. ``writer_notes_first`` and ``reader_notes_last``: the note on the other side of W6,
     of R4. ``writer_goes_on`` and ``reader_goes_on``: where. ``writer_notes`` and ``reader_notes``: whether a successor does, on
     taking over. ``looks_swapped``: T5 before T4. ``relaxed``: which of the two is. ``stand_in_looks``: whether a
-    stand-in waits as a reader does. ``evicts``: whether anybody is evicted. ``evicts_by_marking``: evicting sets the reader's flag in the writer's block, and that is
+    stand-in waits as a reader does; ``stand_in_runs``: whether it does anything. ``evicts``: whether anybody is evicted. ``evicts_by_marking``: evicting sets the reader's flag in the writer's block, and that is
     all. ``told_at_once``: a reader that waits is told of the writer's death without looking again.
     """
 
@@ -94,6 +94,7 @@ class Succession:
     looks_swapped: bool = False
     relaxed: str = ""
     stand_in_looks: bool = True
+    stand_in_runs: bool = True
     evicts: bool = True
     evicts_by_marking: bool = False
     told_at_once: bool = False
@@ -177,6 +178,7 @@ SUCCESSIONS: Final[dict[str, Succession]] = {
     "reader-looks-at-its-flag-relaxed": Succession("O", relaxed="T4"),
     "reader-looks-at-the-written-flag-relaxed": Succession("S", relaxed="T5"),
     "stand-in-does-not-look": Succession("P", stand_in_looks=False),
+    "stand-in-does-nothing": Succession("U", stand_in_runs=False),
     "evicting-marks-the-block-in-hand": Succession("Q", evicts_by_marking=True),
     "told-without-looking-again": Succession("R", told_at_once=True),
     "nobody-is-evicted": Succession("T", evicts=False),
