@@ -1,17 +1,19 @@
 """The model in which anyone may be killed, at any row, any number of times, and is followed: the claim ``crash-safe``.
 
-To the steps of :class:`~ringbuffer.model.Model` come those about the dead: a successor takes a role over, a stand-in takes a dead
-reader's role, a newcomer takes it from the stand-in, and a reader that waits finds out that the writer is dead. Actors run their
-tables with the notes and the rows of taking over (:mod:`ringbuffer.protocol.succession`).
+To the steps of :class:`~ringbuffer.model.Model` come those about the dead: a successor takes a role over, a stand-in takes a
+dead reader's role, a newcomer takes it from the stand-in, and a reader that waits finds out that the writer is dead. Actors
+run their tables with the notes and the rows of taking over (:mod:`ringbuffer.protocol.succession`).
 
 What is assumed, and why it may be:
 
-* Stores outlive whoever made them. Under ``tso`` a dead actor's buffer still drains, and only then does another get its role: the
-  kernel closes the dead one's files, and with them its locks, after its last store. Under ``ra`` a successor begins with the view
-  of the one before, and a reader that finds the writer dead gets the writer's view: both have it from the kernel's lock.
+* Stores outlive whoever made them. Under ``tso`` a dead actor's buffer still drains, and only then does another get its role:
+  the kernel closes the dead one's files, and with them its locks, after its last store. Under ``ra`` a successor begins with
+  the view of the one before, and a reader that finds the writer dead gets the writer's view: both have it from the kernel's
+  lock.
 * An actor's note is no location of the memory. Nobody but the holders of one role stores it or decides by it, one after the
   other, so it is always the newest that a holder finds.
-* A stand-in is an actor of its own, that is, slower to see the writer's stores than it is in truth, being in the writer's process.
+* A stand-in is an actor of its own, that is, slower to see the writer's stores than it is in truth, being in the writer's
+  process.
 * Numbers are counted from the lap where the writer is. The rows only compare them, add to them, and take them modulo the number
   of blocks, all of which a shift by laps leaves as it is (and ``rotation``, which shifts blocks and numbers alike). The one
   exception is the reader's rule at position 0, where no message is before the first; counted on, the block there would have
@@ -100,10 +102,12 @@ class Recovering(Model):
         self._base = 0 if self.lasting else _FAR_ON * setup.blocks
 
     def initial(self) -> State:
+        """The state before anybody has run: all are at number 0, and have noted so."""
         nothing = (0,) * len(self.programs)
         return super().initial()._replace(notes=Notes(nothing, nothing, nothing, nothing, ()))
 
     def transitions_of(self, state: State, actor: int) -> list[Transition]:
+        """Every possible step of one actor, being killed and being followed included."""
         steps = list(self._steps_of(state, actor))
         if self.memory.has_buffers:
             steps += self.flush_steps(state, actor)
@@ -125,6 +129,7 @@ class Recovering(Model):
             yield self._ask(state, actor)
 
     def row_steps(self, state: State, actor: int) -> Iterator[Transition]:
+        """The steps of the row where an actor stands."""
         me = state.actors[actor]
         if state.notes.holders[actor] == STAND_IN and not self.setup.follows.stand_in_runs:
             return iter(())
@@ -346,6 +351,7 @@ class Recovering(Model):
         return notes.named[message - 1] if message != judge.NO_MESSAGE else None
 
     def renamed(self, state: State) -> State:
+        """Name the messages by where they are first met; each keeps its number."""
         if self.lasting:
             return state
         names, named, notes = {judge.NO_MESSAGE: judge.NO_MESSAGE, TORN: TORN}, [], state.notes
@@ -368,15 +374,18 @@ class Recovering(Model):
         return state._replace(notes=shifted(notes, gone)) if gone else state
 
     def arranged_notes(self, state: State, other: Arrangement, shift: int) -> Notes:
+        """The notes under other names, with numbers counted from block ``shift``."""
         notes, order = state.notes, other.actors
         numbers, noted, holders, knows = (tuple([values[old] for old in order]) for values in notes[:4])
         return shifted(Notes(numbers, noted, holders, knows, notes.named), shift)
 
     def look_of(self, state: State, actor: int) -> tuple[Any, ...]:
+        """What of the notes is about this reader alone."""
         numbers, noted, holders, knows, _ = state.notes
         return numbers[actor], noted[actor], holders[actor], knows[actor]
 
     def told_of(self, step: Transition) -> str:
+        """What a step by which the dead are followed means, in a few words."""
         actor, detail, _ = step.choice
         if detail < 0:
             marks = detail == EVICT and self.setup.follows.evicts_by_marking

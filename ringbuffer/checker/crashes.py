@@ -4,11 +4,12 @@ Two kinds of questions. *Followed*: anyone may be killed, any number of times, a
 and newcomers take their roles back (:mod:`ringbuffer.recovering`). *Not followed*: one process is killed, and that is all; what
 is too large for the first kind is small enough for this. What is promised:
 
-* Every reader receives what was published in order, whole and once, through all its successors; only the message that a reader
-  had in hand when it was killed, received and not yet marked, comes again. A newcomer receives what the stand-in had not marked.
+* Every reader receives what was published in order, whole and once, through all its successors; only the message that a
+  reader had in hand when it was killed, received and not yet marked, comes again. A newcomer receives what the stand-in had
+  not marked.
 * A message that was being filled when the writer was killed was never published, and nobody receives it.
-* Once the killing is over and no role is without a holder, the writer publishes again and again. What was published arrives, even
-  where the writer stays dead; a reader that is told of its death has received all of it.
+* Once the killing is over and no role is without a holder, the writer publishes again and again. What was published arrives,
+  even where the writer stays dead; a reader that is told of its death has received all of it.
 
 Rules: a claim whose *sometimes* partners were not seen does not hold; nor does one of which some row was never the last of
 anybody. Limits: the sizes named in the bound; under ``ra`` nothing is said of what happens in the end.

@@ -142,8 +142,9 @@ def explore(
     ``writers``: more than one is a fault that the protocol does not allow for, and so are ``twins``, more processes of rank 0.
     ``killed``: ``"reader"`` or ``"writer"``, of which one may be killed at any row; or ``"anyone"``, again and again, with
     successors as ``succession`` names them (then the properties about these are judged as well). ``rank``: judge only what
-    that reader gets and whether it gets on, not what others break. ``words``: of a payload; by default two, or one where merging them keeps the answer. ``aborts``: whether callers may raise while they fill or read. ``reductions``:
-    which to make use of, where they keep the answer. ``max_states``: give up beyond it, with the status ``unknown``.
+    that reader gets and whether it gets on, not what others break. ``words``: of a payload; by default two, or one where
+    merging them keeps the answer. ``aborts``: whether callers may raise while they fill or read. ``reductions``: which to make
+    use of, where they keep the answer. ``max_states``: give up beyond it, with the status ``unknown``.
     ``on_advance`` is called now and then with how far it is. Raises :class:`GeometryError` and :class:`VariantError` for a
     question that makes no sense.
     """

@@ -6,8 +6,8 @@ a writer fills no block, or a reader receives nothing (for ``starved``: not the 
 ``find_lasso`` looks for a strongly connected part of the graph, without the steps by which the actor gets something done, that
 is fair: such a part contains a fair cycle, and every fair cycle lies in one. A store buffer is a process of its own, which has
 to run as well: what is stored reaches memory in the end. Rules: callers that raise for ever are not the protocol's fault, so
-their steps are left out, and so are those by which somebody is killed or followed: what is promised is promised once that is
-over. Limits: fairness is weak (every process runs again and again); nothing is
+their steps are left out; nobody has to be killed; nor are the dead followed again and again: what is promised is promised once
+that is over. Limits: fairness is weak (every process runs again and again); nothing is
 said of how long it takes, nor of memories that may show an old value for ever (release/acquire without a word on when
 stores become visible).
 """
@@ -63,9 +63,9 @@ class Lasso:
 
 
 def _raises(transition: Transition) -> bool:
-    """Whether the step is a caller's that raises, or one by which somebody is killed, or followed."""
+    """Whether the step is a caller's that raises, or one by which the dead are followed."""
     detail = transition.choice[1]
-    return detail <= KILL or (detail == ABORT and not _ABORTS.isdisjoint(transition.seen))
+    return detail < KILL or (detail == ABORT and not _ABORTS.isdisjoint(transition.seen))
 
 
 class Graph:

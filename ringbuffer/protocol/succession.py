@@ -8,11 +8,11 @@ it is run again, so a successor may be killed at any of them.
 
 A reader's looks come in the order of R1 and R2, for the same reason: the writer may be at work on that block.
 
-A reader that is dead can be *evicted*: a stand-in takes over its role and goes through its rows without reading. What it marks is
-nobody's any more; what it has not marked is there for a newcomer, who may take the role from it between two blocks.
+A reader that is dead can be *evicted*: a stand-in takes over its role and goes through its rows without reading. What it marks
+is nobody's any more; what it has not marked is there for a newcomer, who may take the role from it between two blocks.
 
-Rules: pure; a :class:`Succession` with another rule in it is a question to the explorer. Limits: when somebody counts as dead, and
-that only one at a time holds a role, is the kernel's word (``memory/holding.py``) and is assumed here.
+Rules: pure; a :class:`Succession` with another rule in it is a question to the explorer. Limits: when somebody counts as dead,
+and that only one at a time holds a role, is the kernel's word (``memory/holding.py``) and is assumed here.
 """
 
 from __future__ import annotations
@@ -77,11 +77,12 @@ RULE, AS_NOTED, ONE_ON, ONE_BACK, FIRST_BLOCK = "rule", "as noted", "one on", "o
 class Succession:
     """How the dead are followed; every field but the defaults is a question to the explorer.
 
-    ``letter`` names it in replay tokens. ``writer_notes_first`` and ``reader_notes_last``: the note on the other side of W6,
-    of R4. ``writer_goes_on`` and ``reader_goes_on``: where. ``writer_notes`` and ``reader_notes``: whether a successor does, on
-    taking over. ``looks_swapped``: T5 before T4. ``relaxed``: which of the two is. ``stand_in_looks``: whether a
-    stand-in waits as a reader does; ``stand_in_runs``: whether it does anything. ``evicts``: whether anybody is evicted. ``evicts_by_marking``: evicting sets the reader's flag in the writer's block, and that is
-    all. ``told_at_once``: a reader that waits is told of the writer's death without looking again.
+    ``letter`` names it in replay tokens. ``writer_notes_first`` and ``reader_notes_last``: the note on the other side of W6, of
+    R4. ``writer_goes_on`` and ``reader_goes_on``: where. ``writer_notes`` and ``reader_notes``: whether a successor does, on
+    taking over. ``looks_swapped``: T5 before T4. ``relaxed``: which of the two is. ``stand_in_looks``: whether a stand-in waits
+    as a reader does; ``stand_in_runs``: whether it does anything. ``evicts``: whether anybody is evicted.
+    ``evicts_by_marking``: evicting sets the reader's flag in the writer's block, and that is all. ``told_at_once``: a reader
+    that waits is told of the writer's death without looking again.
     """
 
     letter: str = "A"
@@ -111,15 +112,9 @@ class Succession:
     def resumes_at(self, role: Role, position: int, *, is_held: bool, holds: int, blocks: int) -> int:
         """The number at which a successor goes on. ``is_held``: whether its looks have found a number; ``holds``: which."""
         goes_on = self.writer_goes_on if role is Role.WRITER else self.reader_goes_on
-        match goes_on:
-            case "as noted":
-                return position
-            case "one on":
-                return position + 1
-            case "one back":
-                return position - 1
-            case "first block":
-                return position - position % blocks
+        wrong = {AS_NOTED: 0, ONE_ON: 1, ONE_BACK: -1, FIRST_BLOCK: -(position % blocks)}
+        if goes_on in wrong:
+            return position + wrong[goes_on]
         if role is Role.WRITER:
             return writer_resumes_at(position, is_published=is_held, holds=holds)
         return reader_resumes_at(position, is_unread=is_held, holds=holds)
