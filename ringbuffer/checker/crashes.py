@@ -45,6 +45,29 @@ FULL_FOLLOWED_ONLY: Final[Mapping[str, Sizes]] = {"ra": _SMALL[2:3]}
 NOT_FOLLOWED: Final[Mapping[str, Sizes]] = {"sc": _SMALL[3:], "tso": _SMALL[2:3], "ra": _SMALL[1:3]}
 FULL_NOT_FOLLOWED: Final[Mapping[str, Sizes]] = {"sc": (*_SMALL, (3, 1), (3, 2)), "tso": _SMALL, "ra": _SMALL}
 """The rings on which one process is killed."""
+REFUTED_SUCCESSIONS: Final[tuple[tuple[str, str, tuple[int, int], str], ...]] = (
+    ("writer-notes-before-publishing", "sc", (1, 1), "misnumbered"),
+    ("reader-notes-after-marking", "sc", (1, 1), "misnumbered"),
+    ("writer-goes-on-as-noted", "sc", (1, 2), "undrained"),
+    ("reader-goes-on-as-noted", "sc", (1, 2), "undrained"),
+    ("writer-goes-on-one-further", "sc", (1, 1), "misnumbered"),
+    ("reader-goes-on-one-further", "sc", (1, 1), "misnumbered"),
+    ("writer-goes-on-one-before", "sc", (1, 1), "misnumbered"),
+    ("reader-goes-on-one-before", "sc", (1, 1), "misnumbered"),
+    ("writer-begins-at-block-0", "sc", (1, 2), "undrained"),
+    ("reader-begins-at-block-0", "sc", (1, 2), "undrained"),
+    ("writer-does-not-note-on-taking-over", "sc", (1, 2), "undrained"),
+    ("reader-looks-at-the-written-flag-first", "sc", (1, 1), "exclusion"),
+    ("reader-looks-at-its-flag-relaxed", "ra", (1, 1), "race"),
+    ("reader-looks-at-the-written-flag-relaxed", "ra", (1, 1), "race"),
+    ("stand-in-does-not-look", "sc", (1, 1), "stale"),
+    ("stand-in-does-nothing", "sc", (1, 1), "progress"),
+    ("evicting-marks-the-block-in-hand", "sc", (1, 1), "overwritten"),
+    ("told-without-looking-again", "sc", (1, 1), "undrained"),
+)
+"""What else somebody could have written, and what that breaks first: the succession, the memory, the ring, the property."""
+BENIGN_SUCCESSIONS: Final = ("reader-notes-on-taking-over", NOT_EVICTED)
+"""What would do as well."""
 LIVE_READERS_MAX: Final = 2
 LIVE_BLOCKS_MAX: Final = 2
 """Where the dead are followed, liveness is judged on rings that are smaller than this in one of the two."""
@@ -76,14 +99,13 @@ def questions(scope: Scope) -> Iterator[Question]:
     full = scope.full
     for memory, size in _rings(scope, FULL_NOT_FOLLOWED if full else NOT_FOLLOWED):
         for victim in ("reader", "writer"):
-            judged = ((SAFETY,)) if memory == "ra" else (_VALUES, (*GUARDS, "starved"))
-            for properties in judged:
+            for properties in (SAFETY,) if memory == "ra" else (_VALUES, (*GUARDS, "starved")):
                 yield Question(memory, size, victim, properties)
     for memory, size in _rings(scope, FULL_FOLLOWED if full else FOLLOWED):
-        yield Question(memory, size, ANYONE, _judged(memory, size))
+        yield Question(memory, size, ANYONE, judged(memory, size))
     if scope.size is None:
         for memory, size in _rings(scope, FULL_FOLLOWED_ONLY if full else FOLLOWED_ONLY):
-            yield Question(memory, size, ANYONE, _judged(memory, size), NOT_EVICTED)
+            yield Question(memory, size, ANYONE, judged(memory, size), NOT_EVICTED)
 
 
 def _rings(scope: Scope, usual: Mapping[str, Sizes]) -> Iterator[tuple[str, tuple[int, int]]]:
@@ -91,7 +113,7 @@ def _rings(scope: Scope, usual: Mapping[str, Sizes]) -> Iterator[tuple[str, tupl
         yield from ((memory, size) for size in ((scope.size,) if scope.size else rings))
 
 
-def _judged(memory: str, size: tuple[int, int]) -> tuple[str, ...]:
+def judged(memory: str, size: tuple[int, int]) -> tuple[str, ...]:
     """All that can be judged; liveness only where readers need not change places for the exploration to be small."""
     if memory == "ra":
         return SAFETY

@@ -61,8 +61,8 @@ READER_TAKES_OVER: Final = (
     ),
     Row("T6", "look at its number", _FRAME, _NEXT, "If it is the noted one less one, the mark was missed."),
 )
-"""Each row leads to the next, and the last to the table's first. A look that decides that nothing was missed leads to the note, or
-where there is none to the table's first."""
+"""Each row leads to the next, and the last to the table's first. A look that decides that nothing was missed leads to the note,
+or where there is none to the table's first."""
 READER_NOTES: Final = Row("T7", "note where to go on", _NOTE, _NEXT, "Not needed, and harmless.")
 """What a reader's successor may do besides."""
 
