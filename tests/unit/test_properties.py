@@ -17,13 +17,15 @@ from ringbuffer.protocol.properties import (
     RACE,
     SAFETY,
     SOMETIMES,
+    SUCCESSIVE,
     WITNESSES,
     Property,
     select,
     unseen_partners,
 )
 
-PARTNERS = tuple(name for name in WITNESSES if name != "killed")
+PARTNERS = tuple(name for name in WITNESSES if int(BY_NAME[name].id[1:]) < 10)
+"""Those without anybody dead."""
 
 
 def test_ids_and_names_are_unique() -> None:
@@ -37,8 +39,9 @@ def test_the_names_are_those_that_command_lines_and_tokens_use() -> None:
     assert LIVENESS == ("progress", "starved")
     assert ALL == SAFETY + LIVENESS
     assert RACE == "race"
+    assert SUCCESSIVE == ("misnumbered", "undrained")
     assert [BY_NAME[name].id for name in ALL] == ["P1", "P2", "P3", "P4", "P5", "P6", "P9", "P7", "P8"]
-    assert [BY_NAME[name].id for name in WITNESSES] == [f"S{number}" for number in range(1, 11)]
+    assert [BY_NAME[name].id for name in WITNESSES] == [f"S{number}" for number in range(1, 19)]
 
 
 @pytest.mark.parametrize("prop", PROPERTIES, ids=lambda prop: prop.name)
