@@ -62,7 +62,7 @@ KILLED_AT: Final = "killed at "
 _NO_NUMBER: Final = -1
 """What a rule is told of a block in which nobody has written a number: none that a message has."""
 _FAR_ON: Final = 1 << 20
-"""The lap at which rules are asked that are given the numbers of a model which counts them from the writer's lap."""
+"""The lap from which on rules are asked: numbers that are counted from the writer's lap can be below 0."""
 
 
 _TOLD: Final = {
@@ -99,7 +99,7 @@ class Recovering(Model):
         super().__init__(setup, **options)
         self._taking = tuple(self._takes_over_at(actor) for actor in range(len(self.programs)))
         self._killed_at = tuple(tuple(("killed", f"{KILLED_AT}{place.row.id}") for place in places) for places in self._places)
-        self._base = 0 if self.lasting else _FAR_ON * setup.blocks
+        self._base = _FAR_ON * setup.blocks
 
     def initial(self) -> State:
         """The state before anybody has run: all are at number 0, and have noted so."""
@@ -113,7 +113,7 @@ class Recovering(Model):
             steps += self.flush_steps(state, actor)
         if self.marking:
             return [step._replace(state=step.state._replace(taken=state.taken + 1)) for step in steps]
-        return [step._replace(state=self._levelled(step.state)) for step in steps]
+        return steps if self.lasting else [step._replace(state=self._levelled(step.state)) for step in steps]
 
     def _steps_of(self, state: State, actor: int) -> Iterator[Transition]:
         me, holder = state.actors[actor], state.notes.holders[actor]

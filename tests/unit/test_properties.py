@@ -62,9 +62,10 @@ def test_what_must_hold_has_partners_that_must_be_seen(name: str) -> None:
 
 @pytest.mark.parametrize("name", WITNESSES)
 def test_what_must_be_seen_has_no_partners_and_is_somebodys_partner(name: str) -> None:
-    """But for being killed, which is a fault, and which nothing needs in order to be tried."""
+    """Being killed, and being followed, nothing needs in order to be tried but what is said of those who follow."""
     assert BY_NAME[name].partners == ()
-    assert any(name in BY_NAME[prop].partners for prop in ALL) == (name != "killed")
+    assert any(name in BY_NAME[prop].partners for prop in (*ALL, *SUCCESSIVE))
+    assert any(name in BY_NAME[prop].partners for prop in ALL) == (name in PARTNERS)
 
 
 def test_selected_properties_come_in_the_order_of_the_list_and_once() -> None:
