@@ -163,7 +163,8 @@ def _add_check(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--writers", type=int, default=1, metavar="N", help="more than 1 is a fault (default: 1)")
     parser.add_argument("--twins", type=int, default=0, metavar="N", help="further processes of rank 0: a fault (default: 0)")
     parser.add_argument("--rank", type=int, metavar="R", help="judge only what reader R gets, and whether it gets on")
-    parser.add_argument("--killed", default="", metavar="reader|writer", help="let one be killed, at any row")
+    killed = "let one be killed, at any row, or anyone, again and again, with successors"
+    parser.add_argument("--killed", default="", metavar="reader|writer|anyone", help=killed)
     memories = "|".join((*MEMORIES, ALL_MEMORIES))
     parser.add_argument("--memory", metavar=memories, help="the simulated memory of a question (default: sc)")
     parser.add_argument("--full", action="store_true", help="larger rings, all mutations, all memories: minutes, not seconds")

@@ -28,22 +28,22 @@ class Place(NamedTuple):
     starts: tuple[Actor, ...]
     """Block by block, an actor that has come to this row."""
     is_last: bool
-    """Whether only fences and locks stand behind it: with this row the actor is done with its block."""
+    """Whether only fences, locks and notes stand behind it: with this row the actor is done with its block."""
 
 
-def places_of(shape: Shape, actor: int, program: Program) -> tuple[Place, ...]:
-    """The rows of an actor, by program counter."""
-    last = last_touch(program)
+def places_of(shape: Shape, actor: int, program: Program, *, last: int | None = None) -> tuple[Place, ...]:
+    """The rows of an actor, by program counter. ``last``: the one with which it is done with its block, where that is known."""
+    last = last_touch(program) if last is None else last
     return tuple(_place(shape, actor, one, is_last=one.pc == last) for one in program.instructions)
 
 
 def last_touch(program: Program) -> int:
-    """The row with which an actor is done with its block: only fences and locks stand behind it."""
+    """The row with which an actor is done with its block: only fences, locks and notes stand behind it."""
     return max((one.pc for one in program.instructions if _touches_the_block(one.row)), default=0)
 
 
 def _touches_the_block(row: Row) -> bool:
-    return row.access.kind is not Kind.FENCE and row.access.flag is not Flag.LOCK
+    return row.access.kind is not Kind.FENCE and (row.access.flag is None or row.access.flag.is_of_block)
 
 
 def _place(shape: Shape, actor: int, instruction: Instruction, *, is_last: bool) -> Place:

@@ -14,16 +14,23 @@ from ringbuffer.errors import GeometryError, TokenError, VariantError
 from ringbuffer.memory.base import NOBODY, Memory
 from ringbuffer.model import Model
 from ringbuffer.protocol import Access, Flag, Kind
-from ringbuffer.protocol.properties import ALL
+from ringbuffer.protocol.properties import ALL, SUCCESSIVE
+from ringbuffer.protocol.succession import SHIPPED, SUCCESSIONS, TAKING_OVER
+from ringbuffer.recovering import model_of
 from ringbuffer.state import (
     ABORT,
+    ANYONE,
+    ASK,
     DEAD,
+    EVICT,
     FLUSH,
     KILL,
     MESSAGES_MAX,
     NOTHING,
     PROCEED,
+    REJOIN,
     SOMETHING,
+    TAKE,
     THE_OLDEST,
     TORN,
     WRITERS_MAX,
@@ -36,8 +43,8 @@ from ringbuffer.state import (
     unmarked,
 )
 from ringbuffer.trace.record import FLUSH as FLUSHED
+from ringbuffer.trace.record import FOLLOW, Block, Run, Step
 from ringbuffer.trace.record import KILL as KILLED
-from ringbuffer.trace.record import Block, Run, Step
 from ringbuffer.trace.text import message_name
 from ringbuffer.trace.token import Token
 
@@ -64,6 +71,9 @@ __all__ = [
     "setup_of",
 ]
 
+FOLLOWING = {TAKE: "takes over", EVICT: "is evicted", REJOIN: "takes over", ASK: "asks"}
+"""What a step about the dead is called that is not a row's."""
+
 
 class Simulation:
     """One run: it starts at the initial state and goes on by choices; it records what it did.
@@ -73,7 +83,7 @@ class Simulation:
 
     def __init__(self, setup: Setup, *, memory: Memory | None = None) -> None:
         self.setup = setup
-        self.model = Model(setup, lasting=True, marking=True, memory=memory)
+        self.model = model_of(setup, lasting=True, marking=True, memory=memory)
         self.state = self.model.initial()
         self.steps: list[Step] = []
         self._digits: list[tuple[int, int]] = []
@@ -128,7 +138,7 @@ class Simulation:
             initial=self.ring(model.initial()),
             steps=tuple(self.steps),
             token=self.token(),
-            broken=tuple(name for name in ALL if name in found),
+            broken=tuple(name for name in (*ALL, *SUCCESSIVE) if name in found),
             cycle_start=cycle_start,
             starved=starved,
         )
@@ -181,6 +191,8 @@ class Simulation:
         )
         if detail == KILL:
             return replace(step, row=model.programs[actor][me.pc].row.id, note="is killed before this access")
+        if detail in FOLLOWING:
+            return replace(step, kind=FOLLOW, access=FOLLOWING[detail], block=moved.block, note=model.told_of(transition))
         if detail == FLUSH:
             return self._record_flush(step, transition)
         return self._record_row(step, transition)
@@ -206,6 +218,10 @@ class Simulation:
         row = self.model.programs[actor][me.pc].row
         access, note = row.access, self._note(transition, row.is_payload)
         step = replace(step, row=row.id, kind=access.kind.value, ordering=access.ordering.value, note=note)
+        if access.flag is Flag.POSITION:
+            taking_over = row.id.startswith(TAKING_OVER)
+            note = self.model.told_of(transition) if taking_over else ""
+            return replace(step, access=f"position ← {transition.state.notes.noted[actor]}", note=note)
         value, location = unmarked(transition.value), self._location(me, actor, access, detail)
         if location is None:
             return replace(step, access=str(access) if access.kind is Kind.FENCE else "no flag to visit")
@@ -240,6 +256,8 @@ class Simulation:
         before, after = self.state.actors[actor], transition.state.actors[actor]
         rank = self.model.rank_of(actor)
         race = "a race: nobody has ordered this with another's access to the block; " if "race" in transition.broken else ""
+        if self.model.programs[actor][before.pc].row.id.startswith(TAKING_OVER):
+            return race + self.model.told_of(transition)
         if payload and detail == ABORT:
             return race + "the caller raises: " + ("nothing is published" if rank == NOBODY else "it stays unread")
         if payload and before.word + 1 == self.setup.words and rank != NOBODY:
@@ -268,7 +286,7 @@ def _setup_fields(setup: Setup) -> dict[str, int | str]:
         "m": setup.messages or 0,
         "a": int(setup.aborts),
         "t": setup.twins,
-        "k": setup.killed[:1] or "n",
+        "k": setup.follows.letter if setup.killed == ANYONE else setup.killed[:1] or "n",
         "on": setup.memory.replace("-", "_"),
     }
 
@@ -287,7 +305,8 @@ def setup_of(token: Token) -> Setup:
             aborts=bool(number("a")),
             memory=token.field("on").replace("_", "-"),
             twins=number("t"),
-            killed={"n": "", "r": "reader", "w": "writer"}[token.field("k")],
+            killed={"n": "", "r": "reader", "w": "writer"}.get(token.field("k"), ANYONE),
+            succession=next((name for name, one in SUCCESSIONS.items() if one.letter == token.field("k")), SHIPPED),
         )
     except (GeometryError, VariantError) as error:
         raise TokenError(f"the token names a run that cannot be: {error}") from error

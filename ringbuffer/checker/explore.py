@@ -19,8 +19,11 @@ from ringbuffer.checker.realize import Wanted, realize
 from ringbuffer.checker.reduce import PAYLOAD, REDUCTIONS, SETTLED, WORDS, Reducer, applicable, select_reductions
 from ringbuffer.errors import GeometryError, VariantError
 from ringbuffer.protocol import PROTOCOL, Variant
-from ringbuffer.protocol.properties import ALL, LIVENESS, RACE, SAFETY, select, unseen_partners
-from ringbuffer.simulator import DEAD, Choice, Model, Setup, Simulation, State, Transition, follow
+from ringbuffer.protocol.properties import ALL, LIVENESS, RACE, SAFETY, SUCCESSIVE, select, unseen_partners
+from ringbuffer.protocol.succession import SHIPPED
+from ringbuffer.recovering import model_of
+from ringbuffer.simulator import DEAD, Choice, Setup, Simulation, State, Transition, follow
+from ringbuffer.state import ANYONE
 from ringbuffer.trace.record import Step
 from ringbuffer.trace.text import render
 
@@ -123,6 +126,7 @@ def explore(
     writers: int = 1,
     twins: int = 0,
     killed: str = "",
+    succession: str = SHIPPED,
     rank: int | None = None,
     words: int | None = None,
     aborts: bool = True,
@@ -136,18 +140,19 @@ def explore(
     ``"tso"``, ``"ra"`` or ``"ra-relaxed"``. ``properties``: by default all that this memory can judge (liveness under ``"sc"``
     and ``"tso"``, races under ``"ra"``, where they are always judged, because nothing behind a race means anything).
     ``writers``: more than one is a fault that the protocol does not allow for, and so are ``twins``, more processes of rank 0.
-    ``killed``: ``"reader"`` or ``"writer"``, of which one may be killed at any row. ``rank``: judge only what that reader gets
-    and whether it gets on, not what others break. ``words``: of a payload; by default two, or
-    one where merging them keeps the answer. ``aborts``: whether callers may raise while they fill or read. ``reductions``:
-    which to make use of, where they keep the answer. ``max_states``: give up beyond it, with the status ``unknown``.
+    ``killed``: ``"reader"`` or ``"writer"``, of which one may be killed at any row; or ``"anyone"``, again and again, with
+    successors as ``succession`` names them (then the properties about these are judged as well). ``rank``: judge only what
+    that reader gets and whether it gets on, not what others break. ``words``: of a payload; by default two, or one where
+    merging them keeps the answer. ``aborts``: whether callers may raise while they fill or read. ``reductions``: which to make
+    use of, where they keep the answer. ``max_states``: give up beyond it, with the status ``unknown``.
     ``on_advance`` is called now and then with how far it is. Raises :class:`GeometryError` and :class:`VariantError` for a
     question that makes no sense.
     """
     if max_states < 1:
         raise GeometryError(f"max_states is {max_states}, and at least the initial state is visited")
     count = WORDS if words is None else words
-    setup = Setup(variant, readers, blocks, count, writers, messages, aborts, memory, twins, killed)
-    judged = judged_properties(properties, memory)
+    setup = Setup(variant, readers, blocks, count, writers, messages, aborts, memory, twins, killed, succession)
+    judged = (*judged_properties(properties, memory), *(SUCCESSIVE if killed == ANYONE else ()))
     if rank is not None and not 0 <= rank < readers:
         raise GeometryError(f"rank is {rank}, and with {readers} readers it lies between 0 and {readers - 1}")
     used = applicable(select_reductions(reductions), setup, judged, words, rank)
@@ -184,7 +189,7 @@ class _Search:
         self.setup, self.properties, self.rank = setup, properties, rank
         self.max_states, self.on_advance = max_states, on_advance
         self.safety = frozenset(properties).difference(LIVENESS)
-        self.model = Model(setup, settling=SETTLED in reductions)
+        self.model = model_of(setup, settling=SETTLED in reductions)
         self.reducer = Reducer(self.model, reductions)
         self.started = time.perf_counter()
         initial = self.model.initial()

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from ringbuffer.model import Model
+from ringbuffer.recovering import model_of
 from ringbuffer.state import Choice, Setup, State, Transition, unmarked
 
 
@@ -29,7 +30,7 @@ class Wanted(NamedTuple):
 
 def realize(setup: Setup, wanted: Sequence[Wanted], names: tuple[str, ...] = ()) -> list[Choice]:
     """The choices of a run that does what is wanted, and whose last step breaks one of ``names``, if there are any."""
-    model = Model(setup, lasting=True, marking=True)
+    model = model_of(setup, lasting=True, marking=True)
     path: list[Choice] = []
     ways = [_fitting(model, model.initial(), wanted, 0, names)]
     while len(path) < len(wanted):

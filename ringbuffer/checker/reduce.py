@@ -4,7 +4,8 @@ Each can be switched off, and is tested against the exploration without it: the 
 on the tables as they are.
 
 * ``rotation``: a ring has no first block. All blocks start alike and are taken in ring order, so counting the blocks from the
-  writer's maps runs to runs; states that differ only in where the writer stands are one.
+  writer's maps runs to runs; states that differ only in where the writer stands are one. (Where messages have numbers, they are
+  counted from the writer's as well.)
 * ``symmetry``: readers have no names. All of them run the same table on flags of their own, and the writer treats the read
   flags alike, in any order, so exchanging two readers maps runs to runs (Ip and Dill 1996). Not for a table that tells readers
   apart (a neighbour's flag, all flags but the last), and not for liveness, where it matters who it is that waits.
@@ -18,6 +19,7 @@ on the tables as they are.
 * ``settled``: a message that nobody is owed any more, and that nobody is filling, is as if nobody had ever written it: whoever
   still reads it gets something stale, whichever it is. So all of them share the name of an unwritten word. Words of two such
   messages make a torn payload, and are then taken for a stale one; so only where both are judged, or a payload is one word.
+  Not where the dead have successors, who look at the number of a message that nobody is owed any more.
 * ``local``: a step that no other actor can notice is taken at once, alone: a store into the actor's own buffer (``tso``), a
   fence below ``seq_cst``, an access to the actor's own lock. Such a step commutes with all steps of the others, stays possible
   whatever they do, breaks no property and shows nothing, and the chain of such steps ends (Peled 1993, conditions C0 to C3).
@@ -41,7 +43,8 @@ from ringbuffer.memory.simulated import RELAXED_PAYLOAD
 from ringbuffer.model import Model
 from ringbuffer.protocol import Flag, Ordering, Variant
 from ringbuffer.protocol.properties import LIVENESS
-from ringbuffer.state import DEAD, Choice, Setup, State, Transition
+from ringbuffer.protocol.succession import FIRST_BLOCK
+from ringbuffer.state import ANYONE, DEAD, Choice, Setup, State, Transition
 
 ROTATION, SYMMETRY, PAYLOAD, SETTLED, LOCAL = "rotation", "symmetry", "payload", "settled", "local"
 REDUCTIONS: Final = (ROTATION, SYMMETRY, PAYLOAD, SETTLED, LOCAL)
@@ -71,10 +74,11 @@ def applicable(
     both = "stale" in properties or "torn" not in properties or not setup.aborts
     guarded = both and guards <= set(properties) and setup.memory != RELAXED_PAYLOAD and rank is None
     sound = {
-        ROTATION: True,
+        ROTATION: FIRST_BLOCK not in (setup.follows.writer_goes_on, setup.follows.reader_goes_on),
         SYMMETRY: not alive and rank is None and not _tells_readers_apart(setup.variant),
         PAYLOAD: guarded and words is None,
-        SETTLED: setup.words == 1 or (guarded and words is None and PAYLOAD in names) or {"torn", "stale"} <= set(properties),
+        SETTLED: setup.killed != ANYONE
+        and (setup.words == 1 or (guarded and words is None and PAYLOAD in names) or {"torn", "stale"} <= set(properties)),
         LOCAL: not alive and not setup.killed,
     }
     return tuple(name for name in names if sound[name])
@@ -149,21 +153,24 @@ class Reducer:
             actors.append(me._replace(block=(me.block - shift) % setup.blocks, todo=todo))
         owed = state.owed if same_ranks else tuple([state.owed[rank] for rank in ranks])
         memory = model.memory.arranged(state.memory, other)
-        return model.renamed(State(memory, tuple(actors), owed, state.accepted, state.begun, state.taken))
+        notes = model.arranged_notes(state, other, shift)
+        return model.renamed(State(memory, tuple(actors), owed, state.accepted, state.begun, state.taken, notes))
 
     def _order(self, state: State) -> tuple[int, ...] | None:
         """The actors in the order of what they look like; ``None`` if they stand so already."""
         actors, owed, portrait = state.actors, state.owed, self.model.memory.portrait
         todo = actors[0].todo
+        look_of = self.model.look_of
         looks = [
-            (actors[actor], todo >> rank & 1, owed[rank], portrait(state.memory, actor), actor) for actor, rank in self._movable
+            (actors[actor], todo >> rank & 1, owed[rank], portrait(state.memory, actor), look_of(state, actor), actor)
+            for actor, rank in self._movable
         ]
         ordered = sorted(looks)
         if looks == ordered:
             return None
         order = list(self._everybody)
         for (place, _), look in zip(self._movable, ordered, strict=True):
-            order[place] = look[4]
+            order[place] = look[-1]
         return tuple(order)
 
     def _local_steps(self, state: State, actor: int) -> list[Transition]:

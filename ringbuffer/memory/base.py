@@ -174,6 +174,9 @@ class Memory(Protocol):
     def flush(self, state: Any, actor: int) -> tuple[int, int, Any] | None:
         """Let the oldest store of an actor's buffer reach memory: its location, its value, and the state after it."""
 
+    def learned(self, state: Any, actor: int, other: int) -> Any:
+        """The state when ``actor`` has learned from the kernel that ``other`` is gone: what that one did happens before."""
+
     def in_flight(self, state: Any, actor: int, block: int) -> bool:
         """Whether a payload word that the actor wrote to that block has not reached memory."""
 

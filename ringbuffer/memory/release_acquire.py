@@ -161,6 +161,11 @@ class ReleaseAcquire:
     def flush(self, state: Views, actor: int) -> None:
         return None
 
+    def learned(self, state: Views, actor: int, other: int) -> Views:
+        view = _join(state.current[actor], state.current[other])
+        currents = _put(state.current, actor, view)
+        return self._state(state.histories, currents, state.released, state.acquired, state.fenced, state.payload)
+
     def in_flight(self, state: Views, actor: int, block: int) -> bool:
         return False
 

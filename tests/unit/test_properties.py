@@ -17,13 +17,15 @@ from ringbuffer.protocol.properties import (
     RACE,
     SAFETY,
     SOMETIMES,
+    SUCCESSIVE,
     WITNESSES,
     Property,
     select,
     unseen_partners,
 )
 
-PARTNERS = tuple(name for name in WITNESSES if name != "killed")
+PARTNERS = tuple(name for name in WITNESSES if int(BY_NAME[name].id[1:]) < 10)
+"""Those without anybody dead."""
 
 
 def test_ids_and_names_are_unique() -> None:
@@ -37,8 +39,9 @@ def test_the_names_are_those_that_command_lines_and_tokens_use() -> None:
     assert LIVENESS == ("progress", "starved")
     assert ALL == SAFETY + LIVENESS
     assert RACE == "race"
+    assert SUCCESSIVE == ("misnumbered", "undrained")
     assert [BY_NAME[name].id for name in ALL] == ["P1", "P2", "P3", "P4", "P5", "P6", "P9", "P7", "P8"]
-    assert [BY_NAME[name].id for name in WITNESSES] == [f"S{number}" for number in range(1, 11)]
+    assert [BY_NAME[name].id for name in WITNESSES] == [f"S{number}" for number in range(1, 19)]
 
 
 @pytest.mark.parametrize("prop", PROPERTIES, ids=lambda prop: prop.name)
@@ -59,9 +62,10 @@ def test_what_must_hold_has_partners_that_must_be_seen(name: str) -> None:
 
 @pytest.mark.parametrize("name", WITNESSES)
 def test_what_must_be_seen_has_no_partners_and_is_somebodys_partner(name: str) -> None:
-    """But for being killed, which is a fault, and which nothing needs in order to be tried."""
+    """Being killed, and being followed, nothing needs in order to be tried but what is said of those who follow."""
     assert BY_NAME[name].partners == ()
-    assert any(name in BY_NAME[prop].partners for prop in ALL) == (name != "killed")
+    assert any(name in BY_NAME[prop].partners for prop in (*ALL, *SUCCESSIVE))
+    assert any(name in BY_NAME[prop].partners for prop in ALL) == (name in PARTNERS)
 
 
 def test_selected_properties_come_in_the_order_of_the_list_and_once() -> None:
