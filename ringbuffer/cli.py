@@ -2,9 +2,8 @@
 
 Exit status: 0 it holds (or the command did its work), 1 it is refuted (or failed), 2 the call makes no sense, 3 a bound was
 reached before there was an answer (or nothing was tried), 74 the output cannot be written, 130 interrupted, 141 nobody reads
-it. Rules: what a
-command reports goes to standard output, with ``--json`` as exactly one object; progress and errors go to standard error.
-Limits: ``check`` without ``--json`` needs the extra ``check``.
+it. Rules: what a command reports goes to standard output, with ``--json`` as exactly one object; progress and errors go to
+standard error. Limits: ``check`` without ``--json`` needs the extra ``check``.
 """
 
 from __future__ import annotations
@@ -18,12 +17,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from ringbuffer import specification
+from ringbuffer import cleaning, inspection, specification
+from ringbuffer.bench.command import add_bench
 from ringbuffer.checker import replay
 from ringbuffer.checker.claims import CLAIMS, Scope, Verdict, check_claims, claims_for
 from ringbuffer.checker.explore import HOLDS, REFUTED, STATES_MAX, UNKNOWN
 from ringbuffer.checker.reduce import REDUCTIONS, select_reductions
-from ringbuffer.errors import GeometryError, MissingExtraError, RingBufferError, TokenError, TraceFileError, VariantError
+from ringbuffer.errors import (
+    BenchError,
+    GeometryError,
+    MissingExtraError,
+    RingBufferError,
+    TokenError,
+    TraceFileError,
+    VariantError,
+)
 from ringbuffer.memory.layout import BLOCKS_MAX
 from ringbuffer.memory.simulated import MEMORIES, check_memory
 from ringbuffer.protocol import Variant, Waking
@@ -44,7 +52,7 @@ _EXIT_OF: Final = {HOLDS: EXIT_HOLDS, REFUTED: EXIT_REFUTED, UNKNOWN: EXIT_UNKNO
 DEMO_READERS_MAX: Final = 32
 DEMO_MESSAGES_MAX: Final = 100_000_000
 
-_USAGE_ERRORS: Final = (GeometryError, MissingExtraError, TokenError, VariantError)
+_USAGE_ERRORS: Final = (BenchError, GeometryError, MissingExtraError, TokenError, VariantError)
 
 QUESTION_MEMORY: Final = "sc"
 """The memory on which ``check`` explores an edited protocol or a ring of another size, unless it is told."""
@@ -129,7 +137,10 @@ def _add_edits(parser: argparse.ArgumentParser) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="ringbuffer",
-        description="The shared-memory broadcast ring: check the protocol, see it run, replay a run, print its specification.",
+        description=(
+            "The shared-memory broadcast ring: check the protocol, see it run, replay a run, look at rings at work, print the"
+            " specification."
+        ),
         epilog="exit status: 0 holds, 1 refuted or failed, 2 usage, 3 no answer: a bound was reached, or nothing tried",
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
@@ -137,6 +148,9 @@ def _parser() -> argparse.ArgumentParser:
     _add_check(commands.add_parser("check", help="try the claims, or ask about an edited protocol"))
     _add_demo(commands.add_parser("demo", help="real processes broadcast real objects"))
     _add_replay(commands.add_parser("replay", help="run again what a token names"))
+    inspection.add_arguments(commands.add_parser("inspect", help="look at the rings of this machine: who waits for whom"))
+    cleaning.add_arguments(commands.add_parser("clean", help="remove rings whose creators are gone, after showing them"))
+    add_bench(commands.add_parser("bench", help="measure the ring beside other ways to broadcast"))
     _add_spec(commands.add_parser("spec", help="keep the generated parts of the specification up to date"))
     return parser
 
@@ -153,7 +167,8 @@ def _add_check(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--writers", type=int, default=1, metavar="N", help="more than 1 is a fault (default: 1)")
     parser.add_argument("--twins", type=int, default=0, metavar="N", help="further processes of rank 0: a fault (default: 0)")
     parser.add_argument("--rank", type=int, metavar="R", help="judge only what reader R gets, and whether it gets on")
-    parser.add_argument("--killed", default="", metavar="reader|writer", help="let one be killed, at any row")
+    killed = "let one be killed, at any row, or anyone, again and again, with successors"
+    parser.add_argument("--killed", default="", metavar="reader|writer|anyone", help=killed)
     memories = "|".join((*MEMORIES, ALL_MEMORIES))
     parser.add_argument("--memory", metavar=memories, help="the simulated memory of a question (default: sc)")
     parser.add_argument("--full", action="store_true", help="larger rings, all mutations, all memories: minutes, not seconds")

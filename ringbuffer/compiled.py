@@ -1,27 +1,31 @@
 """Rows, made into functions that make the accesses on a real segment: by the extension in C, or compiled to Python.
 
-:func:`bind` makes them of a table. Where the extension was built (``memory/_native.c``), it is handed the rows as numbers and
-executes them, with their orderings, fences and locks. Where it was not, Python does. Interpreting rows one by one in Python
-would cost more than the accesses themselves, so each table is printed as a few lines of Python and compiled. The writer's come
-out as (comments added by hand)::
+:func:`bind` makes them of a table: a :class:`Runner` for an endpoint. Where the extension was built (``memory/_native.c``), it
+is handed the rows as numbers and executes them, with their orderings, fences and locks. Where it was not, Python does.
+Interpreting rows one by one in Python would cost more than the accesses themselves, so each table is printed as a few lines
+of Python (``memory/printer.py``) and compiled. Of the writer's bare table come out, among others (comments added by hand)::
 
     def begin():                          # from the first row to the caller's part, or to waiting
         flags = flags_of[index]
         if flags[0]:                      # W1
             if read_of[index] == ones:    # W2
                 flags[0] = 0              # W3
+                held = True
                 return FOUND
             else:
                 return WAIT
         else:
             flags[0] = 0                  # W3
+            held = True
             return FOUND
 
     def finish():                         # from the end of the caller's part to the end of the table
+        held = False
         flags = flags_of[index]
         read_of[index][:] = zeros         # W5
         flags[0] = 1                      # W6
         index = following[index]
+        done += 1
         return ENDED
 
 The same printer makes a stepping form: generators that stop before every access, in which ``read[*]`` is visited flag by
@@ -30,31 +34,43 @@ has such a form, too, of the same generators: one function in C makes the access
 
 Rules: this module knows rows, not the protocol. An access and the move of the index that belongs to it stand next to each
 other with nothing in between at which CPython would raise ``KeyboardInterrupt`` (it does so at calls, at function entry and
-at backward jumps), so an interrupted endpoint is never between two blocks. Limits: compiled Python has no say in the ordering
-of its accesses; each is a single byte or, for ``read[*]``, a run of bytes in no particular order. That is enough on processors
-with total store order (x86-64); :func:`bind` refuses the others, unless the extension is there.
+at backward jumps), so an interrupted endpoint is never between two blocks, and a message that is marked as read is
+``pending`` until its reader says that it has it.
+
+Limits: compiled Python has no say in the ordering of its accesses; each is a single byte, word or number or, for several
+flags, a run of bytes in no particular order. That is enough on processors with total store order (x86-64); :func:`bind`
+refuses the others, unless the extension is there. A fence is a lock of its own, taken and given back: on those processors
+that is a locked instruction, and thus a full fence. An interrupt may leave the word of an actor that is awake at 0; that costs
+the other side one needless system call.
 """
 
 from __future__ import annotations
 
-import linecache
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from functools import lru_cache, partial
-from typing import Any, Final, Protocol, TypeAlias
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeAlias, overload
 
-from ringbuffer.errors import VariantError
 from ringbuffer.memory.backend import NATIVE, chosen, extension, require_total_store_order
+from ringbuffer.memory.codes import BUSY as BUSY
+from ringbuffer.memory.codes import BYTES as BYTES
+from ringbuffer.memory.codes import COPY_MAX_BYTES as COPY_MAX_BYTES
+from ringbuffer.memory.codes import ENDED as ENDED
+from ringbuffer.memory.codes import FOUND as FOUND
+from ringbuffer.memory.codes import PICKLE as PICKLE
+from ringbuffer.memory.codes import TOO_LARGE as TOO_LARGE
+from ringbuffer.memory.codes import WAIT as WAIT
 from ringbuffer.memory.encoding import encode
+from ringbuffer.memory.printer import payload_of
+from ringbuffer.memory.python_runner import Memory, PythonRunner, no_rest
 from ringbuffer.memory.shared import Segment
-from ringbuffer.protocol import Branch, Edge, Flag, Instruction, Kind, Outcome, Program, Role
+from ringbuffer.protocol import Program, Role
 
-WAIT: Final = 0
-"""The block is busy: look again later."""
-FOUND: Final = 1
-"""The block is the caller's now."""
-ENDED: Final = 2
-"""The actor is done with its block, or has given it up, and stands at the first row."""
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+CALLS: Final = ("begin", "finish", "abort", "rest")
+"""The calls that run rows."""
 
 Stop: TypeAlias = tuple[int, int, tuple[int, ...]]
 """Where a stepping function stops: program counter, block index, and the ranks that may be visited next."""
@@ -69,42 +85,141 @@ class Releasable(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Compiled:
-    """The functions of one side, bound to one segment.
+class Runner(Releasable, Protocol):
+    """An actor on one segment, for one endpoint: what both backends offer. It stands at a block, and has done a number of them.
 
-    ``begin`` returns :data:`FOUND` or :data:`WAIT` (and :data:`ENDED` for a table without a caller's part); ``finish`` and
-    ``abort`` return :data:`ENDED`, and :data:`WAIT` for tables that look again after the caller's part. ``where`` returns the
-    index of the current block. In stepping form the first three return generators that return those values at the end.
+    Not for several threads at once, but for :meth:`rouse`. ``send`` and ``receive`` say :data:`BUSY` while ``in_use`` is set,
+    while somebody is inside, while a block is held (between :data:`FOUND` and ``finish`` or ``abort``), and after ``release``.
     """
 
-    begin: Callable[[], Any]
-    finish: Callable[[], Any]
-    abort: Callable[[], Any]
+    in_use: bool
+    """Set and cleared by the endpoint for its own calls; also true while somebody is inside."""
+    pending: bytes | None
+    """A message that is marked as read. Who has taken it from ``receive`` sets this to ``None``; until then it comes again."""
+
+    @property
+    def pending_kind(self) -> int:
+        """What kind of message was pending last."""
+        ...
+
+    @property
+    def result(self) -> int:
+        """Why ``receive`` had nothing to return."""
+        ...
+
+    @property
+    def can_rest(self) -> bool:
+        """Whether the table has rows for lying down."""
+        ...
+
+    @property
+    def views(self) -> tuple[Releasable, ...]:
+        """What to release before the segment is closed."""
+        ...
+
+    def begin(self) -> int:
+        """From the first row to the caller's part (:data:`FOUND`), to waiting (:data:`WAIT`) or to the end (:data:`ENDED`)."""
+        ...
+
+    def finish(self) -> int:
+        """From the end of the caller's part on: :data:`ENDED`, or :data:`WAIT` in tables that look again there."""
+        ...
+
+    def abort(self) -> int:
+        """The caller has given its part up: :data:`ENDED`, as ``finish``."""
+        ...
+
+    def where(self) -> int:
+        """The index of the current block."""
+        ...
+
+    def done(self) -> int:
+        """How many blocks the actor is done with, which is the number of the current one in the stream."""
+        ...
+
+    def resume(self, done: int, /) -> None:
+        """Stand at the block after so many, and note that number."""
+        ...
+
+    def seek(self, spin_count: int, yield_seconds: float, /) -> int:
+        """Look for the block: at once, again so many times, and then for so long with the processor given away in between.
+
+        :data:`FOUND` (it is not held: the next call finds it again), :data:`WAIT`, or :data:`BUSY` (somebody is inside, a block
+        is held, or the runner is released).
+        """
+        ...
+
+    def rest(self, timeout_seconds: float | None, /) -> int:
+        """Lie down, and sleep for so long at most (``None``: for ever): :data:`FOUND`, or :data:`ENDED` (look again).
+
+        Raises what a signal handler raises, after getting up.
+        """
+        ...
+
+    def rouse(self) -> None:
+        """From any thread: the present ``rest``, or the next one if none is on, ends at once."""
+        ...
+
+    def send(self, kind: int, data: Buffer, /) -> int:
+        """Write a message of one part, and run all rows: :data:`FOUND`, :data:`WAIT`, :data:`TOO_LARGE` or :data:`BUSY`.
+
+        Raises ``TypeError`` or ``BufferError`` for what is no contiguous buffer, and ``ValueError`` for a reader.
+        """
+        ...
+
+    def receive(self, decode: Callable[[bytes], Any] | None, /) -> Any:
+        """The next message, marked as read: its bytes, or what ``decode`` makes of them where they are a pickle.
+
+        Returns the runner itself when there is nothing to return; then ``result`` says why. :data:`FOUND`: the block is held,
+        and the caller must look at its frame (not the next message, not in one part, too long a pickle, another kind, or a
+        pickle without ``decode``; with a pickle ``pending``, no block is held). Raises what ``decode`` raises, and
+        ``ValueError`` for the writer.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """The stepping form of one side, bound to one segment: generators that return, at the end, what the calls return."""
+
+    begin: Callable[[], Stepping]
+    finish: Callable[[], Stepping]
+    abort: Callable[[], Stepping]
+    rest: Callable[[], Stepping]
+    """From where waiting leads. Nobody lies down: the step only asks the kernel."""
     where: Callable[[], int]
+    done: Callable[[], int]
+    resume: Callable[[int], None]
     views: tuple[Releasable, ...]
     """What the functions use: release it before the segment is closed."""
 
 
-def bind(program: Program, segment: Segment, rank: int, *, stepping: bool = False) -> Compiled:
-    """The functions that run ``program`` on ``segment``. ``rank``: -1 for the writer, or a reader's.
+@overload
+def bind(program: Program, segment: Segment, rank: int, *, stepping: Literal[False] = False) -> Runner: ...
+@overload
+def bind(program: Program, segment: Segment, rank: int, *, stepping: Literal[True]) -> Compiled: ...
+@overload
+def bind(program: Program, segment: Segment, rank: int, *, stepping: bool) -> Runner | Compiled: ...
+def bind(program: Program, segment: Segment, rank: int, *, stepping: bool = False) -> Runner | Compiled:
+    """What runs ``program`` on ``segment``. ``rank``: -1 for the writer, or a reader's.
 
     Raises :class:`VariantError` for a table that no endpoint can run, or that this backend cannot; :class:`BackendError` where
     the environment asks for a backend that there is not; and :class:`UnsupportedPlatformError` where Python would have to do it
     on a processor that is too weakly ordered. (A stepping form is for one thread, where no ordering is needed.)
     """
     if chosen() == NATIVE:
-        return bind_native(program, segment, rank, stepping=stepping)
-    if not stepping:
-        require_total_store_order()
-    return bind_python(program, segment, rank, stepping=stepping)
+        return step_native(program, segment, rank) if stepping else bind_native(program, segment, rank)
+    if stepping:
+        return step_python(program, segment, rank)
+    require_total_store_order()
+    return bind_python(program, segment, rank)
 
 
-def bind_native(program: Program, segment: Segment, rank: int, *, stepping: bool = False) -> Compiled:
+def bind_native(program: Program, segment: Segment, rank: int) -> Runner:
     """:func:`bind` for the extension, which must be there."""
-    _payload_of(program)
+    payload_of(program)
     native, layout = extension(), segment.layout
-    runner = native.Runner(
+    runner: Runner = native.Runner(
         segment.whole(),
         encode(program),
         blocks=layout.max_chunks,
@@ -112,11 +227,20 @@ def bind_native(program: Program, segment: Segment, rank: int, *, stepping: bool
         entry_stride=layout.entry_stride_bytes,
         readers=layout.n_reader,
         own=1 + rank,
+        position_offset=layout.participant_offset(rank),
+        awake_offset=layout.awake_offset,
+        data_offset=layout.data_offset,
+        block_stride=layout.block_stride_bytes,
+        chunk_bytes=layout.max_chunk_bytes,
     )
-    if not stepping:
-        return Compiled(runner.begin, runner.finish, runner.abort, runner.where, (runner,))
-    begin, finish, abort = (partial(_step, runner, call, native.GOING) for call in ("begin", "finish", "abort"))
-    return Compiled(begin, finish, abort, runner.where, (runner,))
+    return runner
+
+
+def step_native(program: Program, segment: Segment, rank: int) -> Compiled:
+    """The stepping form of the extension."""
+    runner: Any = bind_native(program, segment, rank)
+    begin, finish, abort, rest = (partial(_step, runner, call, extension().GOING) for call in CALLS)
+    return Compiled(begin, finish, abort, rest, runner.where, runner.done, runner.resume, (runner,))
 
 
 def _step(runner: Any, call: str, going: int) -> Stepping:
@@ -128,159 +252,17 @@ def _step(runner: Any, call: str, going: int) -> Stepping:
     return result
 
 
-def _payload_of(program: Program) -> Instruction:
-    """The row in which the caller has its part. Raises :class:`VariantError` for a table that no endpoint can run."""
-    payloads = [instruction for instruction in program.instructions if instruction.row.is_payload]
-    if len(payloads) != 1:
-        raise VariantError(f"a real ring runs tables with one payload row, and this {program.role.value}'s has {len(payloads)}")
-    for instruction in program.instructions:
-        if any(branch.edge is Edge.RESTARTED and branch.pc for _, branch in instruction.branches):
-            raise VariantError(f"{instruction.row.id} leads back into its table: explore that on a simulated memory")
-    return payloads[0]
+def bind_python(program: Program, segment: Segment, rank: int) -> PythonRunner:
+    """:func:`bind` for Python."""
+    return PythonRunner(program, segment, rank)
 
 
-def compile_program(program: Program, n_reader: int, *, stepping: bool = False) -> str:
-    """The Python source of ``program``. Raises :class:`VariantError` for a table that Python cannot run."""
-    payload = _payload_of(program)
-    for instruction in program.instructions:
-        access = instruction.row.access
-        if access.kind in (Kind.FENCE, Kind.EXCHANGE) or access.flag is Flag.LOCK:
-            raise VariantError(
-                f"{instruction.row.id} ({access}) cannot be run in Python: explore it on a simulated memory, or run it on the"
-                f" {NATIVE} backend"
-            )
-    printer = _Printer(program, n_reader, stepping)
-    lines = ["def bind(flags_of, read_of, following, ones, zeros, own):", "    index = 0"]
-    lines += printer.function("begin", Branch(0, 0, Edge.FORWARD))
-    lines += printer.function("finish", payload.branch(Outcome.DONE))
-    lines += printer.function("abort", payload.branch(Outcome.ABORTED))
-    lines += ["    def where():", "        return index", "    return begin, finish, abort, where"]
-    return "\n".join(lines) + "\n"
-
-
-def bind_python(program: Program, segment: Segment, rank: int, *, stepping: bool = False) -> Compiled:
-    """:func:`bind` for Python: compile ``program``, and bind it to ``segment``."""
-    layout = segment.layout
-    blocks = range(layout.max_chunks)
-    function = _load(program, layout.n_reader, stepping)
-    flags_of = [segment.flags(block) for block in blocks]
-    read_of = [segment.read_flags(block) for block in blocks]
-    following = [*blocks[1:], 0]
-    ones, zeros = b"\1" * layout.n_reader, b"\0" * layout.n_reader
-    begin, finish, abort, where = function(flags_of, read_of, following, ones, zeros, 1 + rank)
-    return Compiled(begin, finish, abort, where, (*flags_of, *read_of))
-
-
-@lru_cache(maxsize=256)
-def _load(program: Program, n_reader: int, stepping: bool) -> Callable[..., tuple[Any, ...]]:
-    """Compile once per table; keep the source where tracebacks and debuggers find it."""
-    source = compile_program(program, n_reader, stepping=stepping)
-    name = (
-        f"<rows of the {program.role.value}, {n_reader} readers{', stepping' if stepping else ''} #{hash(program) & 0xFFFF:x}>"
-    )
-    linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
-    namespace: dict[str, Any] = {"WAIT": WAIT, "FOUND": FOUND, "ENDED": ENDED}
-    exec(compile(source, name, "exec"), namespace)
-    bound: Callable[..., tuple[Any, ...]] = namespace["bind"]
-    return bound
-
-
-class _Printer:
-    """Prints a program as Python: every path of branches written out, which ends because branches only go forward."""
-
-    def __init__(self, program: Program, n_reader: int, stepping: bool) -> None:
-        self.program, self.n_reader, self.stepping = program, n_reader, stepping
-
-    def function(self, name: str, entry: Branch) -> Iterator[str]:
-        yield f"    def {name}():"
-        yield "        nonlocal index"
-        if entry.edge is Edge.FORWARD:
-            yield "        flags = flags_of[index]"
-        yield from self._branch(entry, 2)
-        if self.stepping:
-            yield "        yield  # a generator even where there is no access"
-
-    def _branch(self, branch: Branch, depth: int) -> Iterator[str]:
-        pad = "    " * depth
-        if branch.edge is Edge.FORWARD:
-            yield from self._row(self.program[branch.pc], depth)
-            return
-        if branch.advance:
-            yield f"{pad}index = {'following[' * branch.advance}index{']' * branch.advance}"
-        yield f"{pad}return {'WAIT' if branch.edge is Edge.WAITED else 'ENDED'}"
-
-    def _row(self, instruction: Instruction, depth: int) -> Iterator[str]:
-        pad = "    " * depth
-        access = instruction.row.access
-        if instruction.row.is_payload:
-            yield f"{pad}return FOUND"
-        elif access.kind is Kind.STORE:
-            yield from self._store(instruction, depth)
-            yield from self._branch(instruction.branch(Outcome.DONE), depth)
-        else:
-            condition = yield from self._load(instruction, depth)
-            yield f"{pad}if {condition}:  # {instruction.row.id}"
-            yield from self._branch(instruction.branch(Outcome.ONE), depth + 1)
-            yield f"{pad}else:"
-            yield from self._branch(instruction.branch(Outcome.ZERO), depth + 1)
-
-    def _load(self, instruction: Instruction, depth: int) -> Generator[str, None, str]:
-        """Print what comes before the condition, and return the condition: that the load came out as ONE."""
-        pad = "    " * depth
-        access = instruction.row.access
-        assert access.flag is not None, "a load names its flag"
-        if not access.flag.is_several:
-            if self.stepping:
-                yield f"{pad}yield {instruction.pc}, index, (0,)"
-            return f"flags[{self._place(access.flag)}]"
-        part = "" if access.flag is Flag.EACH else "[:-1]"
-        if not self.stepping:
-            allowed = access.missing_allowed
-            if allowed:
-                return f"read_of[index]{part}.tobytes().count(0) <= {allowed}"
-            return f"read_of[index]{part} == ones{part}"
-        yield f"{pad}todo, zeros = set(range({self._count(access.flag)})), 0"
-        if not self._count(access.flag):
-            yield f"{pad}yield {instruction.pc}, index, ()"
-        yield f"{pad}while todo and zeros <= {access.missing_allowed}:"
-        yield f"{pad}    rank = yield {instruction.pc}, index, tuple(sorted(todo))"
-        yield f"{pad}    todo.remove(rank)"
-        yield f"{pad}    zeros += not read_of[index][rank]"
-        return f"zeros <= {access.missing_allowed}"
-
-    def _store(self, instruction: Instruction, depth: int) -> Iterator[str]:
-        pad = "    " * depth
-        access = instruction.row.access
-        assert access.flag is not None, "a store names its flag"
-        if not access.flag.is_several:
-            if self.stepping:
-                yield f"{pad}yield {instruction.pc}, index, (0,)"
-            yield f"{pad}flags[{self._place(access.flag)}] = {access.value}  # {instruction.row.id}"
-        elif not self.stepping:
-            part, flags = ("[:]", "") if access.flag is Flag.EACH else ("[:-1]", "[:-1]")
-            yield f"{pad}read_of[index]{part} = {'ones' if access.value else 'zeros'}{flags}  # {instruction.row.id}"
-        else:
-            yield f"{pad}todo = set(range({self._count(access.flag)}))"
-            if not self._count(access.flag):
-                yield f"{pad}yield {instruction.pc}, index, ()"
-            yield f"{pad}while todo:"
-            yield f"{pad}    rank = yield {instruction.pc}, index, tuple(sorted(todo))"
-            yield f"{pad}    todo.remove(rank)"
-            yield f"{pad}    read_of[index][rank] = {access.value}  # {instruction.row.id}"
-
-    def _place(self, flag: Flag) -> str:
-        """Where a single flag lies among the flags of a block; ``own`` is the place of the reader's own."""
-        match flag:
-            case Flag.WRITTEN:
-                return "0"
-            case Flag.OWN:
-                return "own"
-        assert flag is Flag.NEIGHBOUR, "all the others are several flags, or none in a block"
-        return f"own % {self.n_reader} + 1"
-
-    def _count(self, flag: Flag) -> int:
-        """How many ranks a row about several flags visits."""
-        return self.n_reader - (flag is Flag.BUT_LAST)
+def step_python(program: Program, segment: Segment, rank: int) -> Compiled:
+    """The stepping form of Python."""
+    memory = Memory(segment, rank)
+    calls = memory.bind(program, {}, None, stepping=True)
+    begin, finish, abort, rest = (calls.get(call, no_rest) for call in CALLS)
+    return Compiled(begin, finish, abort, rest, calls["where"], calls["done_with"], calls["resume"], (memory,))
 
 
 def role_of(rank: int) -> Role:

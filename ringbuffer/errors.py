@@ -8,11 +8,12 @@ Limits: a fault of the operating system that we cannot explain better (``Permiss
 from __future__ import annotations
 
 import errno
+import os
 import pickle
 
 
 def _rebuild(cls: type[RingBufferError], args: tuple[object, ...], attributes: dict[str, object]) -> RingBufferError:
-    error = cls.__new__(cls)
+    error = cls.__new__(cls, *args)  # an OSError without an __init__ of its own takes its arguments here, the others below
     base = next(base for base in (OSError, ImportError, Exception) if isinstance(error, base))
     base.__init__(error, *args)
     error.__dict__.update(attributes)
@@ -20,7 +21,14 @@ def _rebuild(cls: type[RingBufferError], args: tuple[object, ...], attributes: d
 
 
 class RingBufferError(Exception):
-    """Base of all errors of this package. All of them survive pickling, so a pool of processes can pass them on."""
+    """Base of all errors of this package. All of them survive pickling, so a pool of processes can pass them on.
+
+    Attributes: ``sent_bytes`` and ``total_bytes``, of a message that was being sent: how much of it the readers have been given
+    (0 unless it takes several blocks), and how much it is in all.
+    """
+
+    sent_bytes: int = 0
+    total_bytes: int = 0
 
     def __reduce__(self) -> tuple[object, ...]:
         return _rebuild, (type(self), self.args, self.__dict__)
@@ -88,16 +96,28 @@ class WaitTimeoutError(RingBufferError, TimeoutError):
         self.waited_seconds = waited_seconds
 
 
-class MessageTooLargeError(RingBufferError, ValueError):
-    """An encoded object does not fit in a block; nothing was written. Attributes: ``size_bytes``, ``limit_bytes``."""
+class WaitCancelledError(RingBufferError, InterruptedError):
+    """Another thread has called ``cancel()``; nothing was changed, and the next call goes on from here."""
 
-    def __init__(self, size_bytes: int, limit_bytes: int) -> None:
-        super().__init__(
-            f"the object takes {size_bytes} bytes when encoded, and a block of this ring holds {limit_bytes}; nothing was"
-            f" written. Create the ring with max_chunk_bytes >= {size_bytes}, or send less at a time"
-        )
-        self.size_bytes = size_bytes
-        self.limit_bytes = limit_bytes
+
+class PeerDied(RingBufferError, ConnectionError):
+    """Whoever is waited for is gone, and cannot come back by itself; nothing was changed.
+
+    Attributes: ``rank`` (-1 for the writer) and ``pid`` of who is gone, ``block_index`` and ``case`` (1 to 4, or ``None`` where
+    the flags are no case) of the block that is waited for, ``seconds_ago``: how long it is gone at the most, ``left``: whether
+    it closed its end in good order (and nobody can take its place, as the ring is unlinked).
+    """
+
+    def __init__(
+        self, message: str, *, rank: int, pid: int, block_index: int, case: int | None, seconds_ago: float, left: bool
+    ) -> None:
+        super().__init__(message)
+        self.rank = rank
+        self.pid = pid
+        self.block_index = block_index
+        self.case = case
+        self.seconds_ago = seconds_ago
+        self.left = left
 
 
 class EncodeError(RingBufferError, pickle.PicklingError):
@@ -113,7 +133,7 @@ class DecodeError(RingBufferError, pickle.UnpicklingError):
 
 
 class FrameError(RingBufferError, ValueError):
-    """A block does not hold a message that ``dequeue`` can take. The message stays unread."""
+    """A block does not hold a message that this call can take, or not the one that comes next. The message stays unread."""
 
 
 class SegmentMissingError(RingBufferError, FileNotFoundError):
@@ -125,6 +145,19 @@ class SegmentMissingError(RingBufferError, FileNotFoundError):
             f"no shared-memory segment {name!r}: its creator has unlinked it or has ended, or it lives on another machine or"
             " in another container; keep the creating ring open until every process has attached",
         )
+
+
+class SegmentAccessError(RingBufferError, PermissionError):
+    """A segment belongs to another user, or its mode does not let this one in. Attributes: ``name``, ``owner_uid``."""
+
+    def __init__(self, name: str, owner_uid: int, mode: int) -> None:
+        super().__init__(
+            errno.EACCES,
+            f"no permission for segment {name!r}: it belongs to the user with number {owner_uid}, its mode is"
+            f" {mode & 0o777:03o}, and this process runs as {os.geteuid()}; run as the user who made it",
+        )
+        self.name = name
+        self.owner_uid = owner_uid
 
 
 class SegmentFormatError(RingBufferError, ValueError):
@@ -168,6 +201,10 @@ class TokenError(RingBufferError, ValueError):
     """A replay token is not one of ours, is damaged, or belongs to other tables."""
 
 
+class BenchError(RingBufferError, ValueError):
+    """A benchmark was asked for that makes no sense: an unknown peer, payload or measure, or a number out of range."""
+
+
 class MissingExtraError(RingBufferError, ImportError):
     """A feature needs an optional dependency that is not installed; the text names the extra."""
 
@@ -178,3 +215,7 @@ class MissingExtraError(RingBufferError, ImportError):
 
 class TraceFileError(TokenError):
     """A file of a run cannot be read or written, is not one, or tells of a step that the tables do not have."""
+
+
+class ReadOnlyError(RingBufferError, ValueError):
+    """A message that was lent out to be read was written to. The text says to which part of it."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from ringbuffer.checker import orderings, recorded, reduce
+from ringbuffer.checker import crashes, orderings, recorded, reduce
 from ringbuffer.checker.claims import CLAIMS
 from ringbuffer.checker.explore import explore
 from ringbuffer.checker.faults import FAULTS, Fault
@@ -62,6 +62,17 @@ def faults() -> str:
         return f"`{fault.id}`", fault.title, names(fault.stays) + whose, names(fault.breaks), f"`{_fault_command(fault)}`"
 
     return table(head, map(cells, FAULTS)) + "\n\nFrom `ringbuffer check --claim faults-contained`."
+
+
+def successions() -> str:
+    """What else somebody could have written about the dead, and what it breaks first."""
+
+    def ring(memory: str, size: tuple[int, int]) -> str:
+        return f"{memory} {size[0]}×{size[1]}"
+
+    rows = [(f"`{name}`", f"`{broken}`", ring(memory, size)) for name, memory, size, broken in crashes.REFUTED_SUCCESSIONS]
+    rows += [(f"`{name}`", "–", "all that were tried") for name in crashes.BENIGN_SUCCESSIONS]
+    return table(("how the dead are followed", "breaks", "found on"), rows)
 
 
 def _fault_command(fault: Fault) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from ringbuffer.memory.base import NOBODY, Memory
+from ringbuffer.memory.base import NOBODY, Arrangement, Memory
 from ringbuffer.memory.simulated import RELAXED_PAYLOAD, make_memory
 from ringbuffer.places import Place, footprint, places_of
 from ringbuffer.protocol import Edge, Kind, Outcome, Program
@@ -62,14 +62,25 @@ class Model:
         self.lasting, self.marking, self.settling = lasting, marking, settling
         self._weak_payload = setup.memory == RELAXED_PAYLOAD
         self.shape = setup.shape
-        self.programs: tuple[Program, ...] = tuple(map(setup.program_of, self.shape.ranks))
-        one_word = setup.waking is not None and setup.waking.has_one_word
-        self._places = tuple(places_of(self.shape, *one, one_word=one_word) for one in enumerate(self.programs))
+        sides = self._sides()
+        self.programs: tuple[Program, ...] = tuple(self._program_of(rank, *sides) for rank in self.shape.ranks)
+        self._places = tuple(self._places_of(actor) for actor in range(len(self.programs)))
         self.memory: Memory = (
             memory
             if memory is not None
             else make_memory(setup.memory, self.shape, tuple(map(footprint, self._places)), bounded=not marking)
         )
+
+    def _sides(self) -> tuple[Program, Program]:
+        """What a writer and what a reader runs."""
+        return self.setup.variant.programs
+
+    def _program_of(self, rank: int, writer: Program, reader: Program) -> Program:
+        """What an actor of that rank runs, of the programs of the two sides."""
+        return writer if rank == NOBODY else reader
+
+    def _places_of(self, actor: int) -> tuple[Place, ...]:
+        return places_of(self.shape, actor, self.programs[actor])
 
     def actor_name(self, actor: int) -> str:
         """``writer``, ``writer 1`` where there are several, ``reader 0`` …, ``twin 0`` for a second process of rank 0."""
@@ -301,15 +312,19 @@ class Model:
             held = [unmarked(word) for word in self.memory.payload(memory, me.block)]
             owed, fault = judge.passed_over(owed, self.shape.ranks[actor], held)
             broken = (*broken, fault) if fault else broken
-        moved = places[branch.pc].starts[block]
+        moved = places[self._lands(state, actor, branch.pc)].starts[block]
         actors = (*state.actors[:actor], moved, *state.actors[actor + 1 :])
-        after = self._on(State(memory, actors, owed, state.accepted, state.begun, state.taken))
-        if places[branch.pc].is_payload:
+        after = self._on(State(memory, actors, owed, state.accepted, state.begun, state.taken, state.notes))
+        if places[moved.pc].is_payload:
             together, beside = self._company(after, actor, moved, is_writer)
             broken, seen = broken + together, seen + beside
         if len(broken) > 1:
             broken = tuple(name for name in SAFETY if name in broken)
         return Transition(choice, after, broken, seen, NOTHING, value)
+
+    def _lands(self, state: State, actor: int, pc: int) -> int:
+        """Where an actor goes on that is sent to that row."""
+        return pc
 
     def _company(self, state: State, actor: int, me: Actor, is_writer: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Who else is in a block when this actor enters one: what that breaks, and what it shows.
@@ -333,6 +348,23 @@ class Model:
             else:
                 seen = (*seen, "shared-block")
         return broken, seen
+
+    def waits_for_something(self, state: State, actor: int) -> bool:
+        """Whether an actor is promised something now: a writer that it can write, a reader what was accepted."""
+        rank = self.shape.ranks[actor]
+        return rank == NOBODY or bool(state.owed[rank])
+
+    def arranged_notes(self, state: State, other: Arrangement, shift: int) -> Any:
+        """What the state holds besides, under other names (those of :meth:`Memory.arranged`)."""
+        return state.notes
+
+    def told_of(self, step: Transition) -> str:
+        """What a step by which the dead are followed means, in a few words."""
+        return ""
+
+    def look_of(self, state: State, actor: int) -> tuple[Any, ...]:
+        """What of :attr:`State.notes` is about this reader alone."""
+        return ()
 
     def renamed(self, state: State) -> State:
         """Name the messages by where they are first met, going through the state in a fixed order."""
@@ -368,4 +400,4 @@ def _held(me: Actor, value: int) -> int:
 
 def _with(state: State, actor: int, me: Actor, memory: Any) -> State:
     actors = (*state.actors[:actor], me, *state.actors[actor + 1 :])
-    return State(memory, actors, state.owed, state.accepted, state.begun, state.taken)
+    return State(memory, actors, state.owed, state.accepted, state.begun, state.taken, state.notes)

@@ -31,17 +31,20 @@ class Place(NamedTuple):
     starts: tuple[Actor, ...]
     """Block by block, an actor that has come to this row."""
     is_last: bool
-    """Whether only fences and locks stand behind it: with this row the actor is done with its block."""
+    """Whether only fences, locks and notes stand behind it: with this row the actor is done with its block."""
 
 
-def places_of(shape: Shape, actor: int, program: Program, *, one_word: bool = False) -> tuple[Place, ...]:
-    """The rows of an actor, by program counter. ``one_word``: whether the first reader's word is that of all readers."""
-    last = last_touch(program)
+def places_of(
+    shape: Shape, actor: int, program: Program, *, last: int | None = None, one_word: bool = False
+) -> tuple[Place, ...]:
+    """The rows of an actor, by program counter. ``last``: the one with which it is done with its block, where that is known.
+    ``one_word``: whether the first reader's word is that of all readers who sleep."""
+    last = last_touch(program) if last is None else last
     return tuple(_place(shape, actor, one, one_word, is_last=one.pc == last) for one in program.instructions)
 
 
 def last_touch(program: Program) -> int:
-    """The row with which an actor is done with its block: only fences and locks stand behind it in the table."""
+    """The row with which an actor is done with its block: only fences, locks and notes stand behind it in the table."""
     rows = program.instructions[: table_end(program)]
     return max((one.pc for one in rows if _touches_the_block(one.row)), default=0)
 

@@ -2,13 +2,14 @@
 
 Rules: creating reserves all memory; pickling passes a handle, and unpickling attaches; ``close()`` lets go of the memory in
 this process, ``unlink()`` removes the name for all; leaving a ``with`` does what is this process's to do. A creator that
-ends without either removes the name all the same. Limits: endpoints keep their place in the ring themselves, so a rank has one
-endpoint per ring object; that two processes use one rank is not noticed here.
+ends without either removes the name all the same. Limits: a rank has one endpoint per ring object; that two ring objects, or
+two processes, use one rank, is noticed when an endpoint claims it.
 """
 
 from __future__ import annotations
 
 import os
+import threading
 import weakref
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -73,6 +74,7 @@ class ShmRingBuffer:
         self._closed = False
         self._endpoints: dict[int, weakref.ref[ShmRingBufferIO]] = {}
         self._pid = os.getpid()
+        self._roles_lock = threading.RLock()
 
     def __repr__(self) -> str:
         state = " closed" if self._closed else ""
@@ -147,8 +149,13 @@ class ShmRingBuffer:
         """Note an endpoint of this ring object: its rank is taken from here on."""
         self._endpoints[rank] = weakref.ref(endpoint)
 
-    def _check_free(self, rank: int) -> None:
-        """Raise :class:`RankError`, :class:`RoleTaken` or :class:`ClosedError` unless ``rank`` can have an endpoint."""
+    def _forget(self, rank: int, endpoint: ShmRingBufferIO) -> None:
+        """An endpoint of this ring object was closed: its rank is free again."""
+        if self._endpoints.get(rank, _nobody)() is endpoint:
+            del self._endpoints[rank]
+
+    def _check_rank(self, rank: int) -> None:
+        """Raise :class:`RankError` or :class:`ClosedError` unless ``rank`` can have an endpoint here at all."""
         self.check_open()
         if not isinstance(rank, int) or isinstance(rank, bool) or not -1 <= rank < self.n_reader:
             readers = f"0 to {self.n_reader - 1}" if self.n_reader else "none, as this ring has no readers"
@@ -156,8 +163,19 @@ class ShmRingBuffer:
         if self._pid != os.getpid():
             self._pid = os.getpid()
             self._endpoints = {}
-        if rank in self._endpoints:
+            self._roles_lock = threading.RLock()  # the parent's may have been taken by a thread that is not here
+
+    def _check_free(self, rank: int) -> None:
+        """Raise :class:`RoleTaken` if that rank has an endpoint of this ring object, which claiming does not tell.
+
+        From here until :meth:`_adopt`, ``_roles_lock`` is held: endpoints of one ring object share its locks on roles.
+        """
+        if self._endpoints.get(rank, _nobody)() is not None:
             raise RoleTaken(
-                f"rank {rank} of ring {self.name} has an endpoint in this process already; an endpoint knows its place in the"
-                " ring, so keep using that one; another reader needs a rank of its own"
+                f"rank {rank} of ring {self.name} has an endpoint in this process already (pid {os.getpid()}); use that one, or"
+                " close it first; another reader needs a rank of its own"
             )
+
+
+def _nobody() -> None:
+    """What an endpoint is that is not there."""

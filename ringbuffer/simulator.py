@@ -14,17 +14,24 @@ from ringbuffer.errors import GeometryError, TokenError, VariantError
 from ringbuffer.memory.base import NOBODY, Memory
 from ringbuffer.model import Model
 from ringbuffer.protocol import Access, Flag, Kind
-from ringbuffer.protocol.properties import ALL, WAKEUPS
+from ringbuffer.protocol.properties import ALL, SUCCESSIVE, WAKEUPS
+from ringbuffer.protocol.succession import SHIPPED, SUCCESSIONS, TAKING_OVER
+from ringbuffer.recovering import model_of
 from ringbuffer.state import (
     ABORT,
+    ANYONE,
+    ASK,
     ASLEEP,
     DEAD,
+    EVICT,
     FLUSH,
     KILL,
     MESSAGES_MAX,
     NOTHING,
     PROCEED,
+    REJOIN,
     SOMETHING,
+    TAKE,
     THE_OLDEST,
     TORN,
     WRITERS_MAX,
@@ -37,11 +44,11 @@ from ringbuffer.state import (
     unmarked,
 )
 from ringbuffer.trace.record import FLUSH as FLUSHED
+from ringbuffer.trace.record import FOLLOW, Block, Run, Step
 from ringbuffer.trace.record import KILL as KILLED
-from ringbuffer.trace.record import Block, Run, Step
 from ringbuffer.trace.text import message_name
 from ringbuffer.trace.token import Token
-from ringbuffer.waking_model import WakingModel, model_of
+from ringbuffer.waking_model import WakingModel
 
 __all__ = [
     "ABORT",
@@ -65,6 +72,9 @@ __all__ = [
     "follow",
     "setup_of",
 ]
+
+FOLLOWING = {TAKE: "takes over", EVICT: "is evicted", REJOIN: "takes over", ASK: "asks"}
+"""What a step about the dead is called that is not a row's."""
 
 
 class Simulation:
@@ -130,7 +140,7 @@ class Simulation:
             initial=self.ring(model.initial()),
             steps=tuple(self.steps),
             token=self.token(),
-            broken=tuple(name for name in (*ALL, *WAKEUPS) if name in found),
+            broken=tuple(name for name in (*ALL, *SUCCESSIVE, *WAKEUPS) if name in found),
             cycle_start=cycle_start,
             starved=starved,
         )
@@ -183,6 +193,8 @@ class Simulation:
         )
         if detail == KILL:
             return replace(step, row=model.programs[actor][me.pc].row.id, note="is killed before this access")
+        if detail in FOLLOWING:
+            return replace(step, kind=FOLLOW, access=FOLLOWING[detail], block=moved.block, note=model.told_of(transition))
         if detail == FLUSH:
             return self._record_flush(step, transition)
         return self._record_row(step, transition)
@@ -208,6 +220,10 @@ class Simulation:
         row = self.model.programs[actor][me.pc].row
         access, note = row.access, self._note(transition, row.is_payload)
         step = replace(step, row=row.id, kind=access.kind.value, ordering=access.ordering.value, note=note)
+        if access.flag is Flag.POSITION:
+            taking_over = row.id.startswith(TAKING_OVER)
+            note = self.model.told_of(transition) if taking_over else ""
+            return replace(step, access=f"position ← {transition.state.notes.noted[actor]}", note=note)
         value, location = unmarked(transition.value), self._location(me, actor, access, detail)
         if location is None:
             return replace(step, access=str(access) if access.kind is Kind.FENCE else "no flag to visit")
@@ -262,6 +278,8 @@ class Simulation:
         before, after = self.state.actors[actor], transition.state.actors[actor]
         rank = self.model.rank_of(actor)
         race = "a race: nobody has ordered this with another's access to the block; " if "race" in transition.broken else ""
+        if self.model.programs[actor][before.pc].row.id.startswith(TAKING_OVER):
+            return race + self.model.told_of(transition)
         if payload and detail == ABORT:
             return race + "the caller raises: " + ("nothing is published" if rank == NOBODY else "it stays unread")
         if payload and before.word + 1 == self.setup.words and rank != NOBODY:
@@ -294,7 +312,7 @@ def _setup_fields(setup: Setup) -> dict[str, int | str]:
         "m": setup.messages or 0,
         "a": int(setup.aborts),
         "t": setup.twins,
-        "k": setup.killed[:1] or "n",
+        "k": setup.follows.letter if setup.killed == ANYONE else setup.killed[:1] or "n",
         "on": setup.memory.replace("-", "_"),
     }
 
@@ -313,7 +331,8 @@ def setup_of(token: Token) -> Setup:
             aborts=bool(number("a")),
             memory=token.field("on").replace("_", "-"),
             twins=number("t"),
-            killed={"n": "", "r": "reader", "w": "writer"}[token.field("k")],
+            killed={"n": "", "r": "reader", "w": "writer"}.get(token.field("k"), ANYONE),
+            succession=next((name for name, one in SUCCESSIONS.items() if one.letter == token.field("k")), SHIPPED),
             waking=token.waking,
         )
     except (GeometryError, VariantError) as error:

@@ -9,7 +9,7 @@ around the parts are written by hand, and nothing checks those.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import fields
 from pathlib import Path
 from typing import Final
@@ -22,6 +22,7 @@ from ringbuffer.proof import pages
 from ringbuffer.proof.pages import table
 from ringbuffer.protocol import ORIGINAL, PROTOCOL, Branch, Case, Edge, Instruction, Outcome, Program, Variant
 from ringbuffer.protocol.properties import ALL, PROPERTIES, RACE
+from ringbuffer.protocol.succession import SHIPPED, SUCCESSIONS, TAKING_OVER
 from ringbuffer.trace.text import render
 
 _MARKED = re.compile(r"(<!-- generated: (?P<name>[a-z-]+) -->\n)(?P<body>.*?)(<!-- end of (?P=name) -->)", re.DOTALL)
@@ -82,20 +83,30 @@ def _goes(program: Program, outcome: Outcome, branch: Branch) -> str:
             target = f"{target}, same block"
         case Edge.FINISHED:
             target = f"{target}{block or ', same block'}"
-        case Edge.FORWARD:
+        case Edge.FORWARD | Edge.RETURNED:
             pass
     return f"{_OUTCOMES[outcome]} → {target}"
 
 
 def _rows(program: Program) -> str:
-    def cells(instruction: Instruction) -> tuple[str, ...]:
+    return _row_table((program, one) for one in program.instructions)
+
+
+def _row_table(found: Iterable[tuple[Program, Instruction]]) -> str:
+    def cells(program: Program, instruction: Instruction) -> tuple[str, ...]:
         row = instruction.row
         goes = "; ".join(_goes(program, outcome, branch) for outcome, branch in instruction.branches)
         ordering = row.access.ordering.value + (f": {row.pairing}" if row.pairing else "")
         return (row.id, row.title, f"`{row.access}`", ordering, goes, row.why)
 
     head = ("id", "row", "the one access", "ordering", "then", "why it is there")
-    return table(head, (cells(instruction) for instruction in program.instructions))
+    return table(head, (cells(program, one) for program, one in found))
+
+
+def _taking_over() -> str:
+    """The rows behind the tables by which a successor finds out where it goes on."""
+    programs = [SUCCESSIONS[SHIPPED].program(side) for side in (PROTOCOL.writer, PROTOCOL.reader)]
+    return _row_table((each, one) for each in programs for one in each.instructions if one.row.id.startswith(TAKING_OVER))
 
 
 def _diagram(program: Program) -> str:
@@ -217,6 +228,8 @@ PARTS: Final[dict[str, Callable[[], str]]] = {
     "reader-rows": lambda: _rows(PROTOCOL.programs[1]),
     "reductions": evidence.reductions,
     "scan-trace": _scan_trace,
+    "successions": evidence.successions,
+    "taking-over": _taking_over,
     "scan-verdicts": _scan_verdicts,
     "sleeping-rows": evidence.sleeping_rows,
     "state-counts": evidence.state_counts,

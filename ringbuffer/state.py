@@ -13,7 +13,7 @@ from ringbuffer.memory.base import NOBODY, Shape
 from ringbuffer.memory.simulated import check_memory
 from ringbuffer.protocol import PROTOCOL, Program, Variant, Waking, with_waking
 from ringbuffer.protocol import oracle as judge
-from ringbuffer.protocol.waking import ONE_READER
+from ringbuffer.protocol.succession import SHIPPED, SUCCESSIONS, Succession
 
 WRITERS_MAX: Final = 4
 TWINS_MAX: Final = 1
@@ -29,15 +29,18 @@ NOTHING, SOMETHING, THE_OLDEST = 0, 1, 2
 
 PROCEED, ABORT = 0, 1
 """The two ways in which a payload step can go on: with the next word (or the end), or with a caller that raises."""
-FLUSH, KILL = -1, -2
-"""Details of steps that are nobody's row: an actor's oldest buffered store reaches memory; an actor is killed."""
+FLUSH, KILL, TAKE, EVICT, REJOIN, ASK = -1, -2, -3, -4, -5, -6
+"""Details of steps that are nobody's row: an actor's oldest buffered store reaches memory; an actor is killed; a successor
+takes a dead one's role; a stand-in takes a dead reader's; a newcomer takes it from the stand-in; a reader finds the writer
+dead."""
 DEAD: Final = -1
 """The program counter of an actor that was killed."""
 ASLEEP: Final = 1
 """The ``word`` of an actor that stands at the row by which it sleeps, and sleeps."""
 
-KILLED = ("", "reader", "writer")
-"""Whom a run may kill, at any row, once."""
+ANYONE: Final = "anyone"
+KILLED = ("", "reader", "writer", ANYONE)
+"""Whom a run may kill, at any row: one reader, or one writer, once; or anyone, again and again, with successors."""
 
 
 class Actor(NamedTuple):
@@ -69,11 +72,14 @@ class State(NamedTuple):
     accepted: int
     begun: int
     taken: int
+    notes: Any = None
+    """What a model with successors keeps besides (:mod:`ringbuffer.recovering`)."""
 
 
 Choice: TypeAlias = tuple[int, int, int]
-"""Actor, detail (the rank visited by a row about several flags; :data:`PROCEED` or :data:`ABORT`; :data:`FLUSH` or
-:data:`KILL`), and the memory's alternative."""
+"""Actor, detail (the rank visited by a row about several flags; :data:`PROCEED` or :data:`ABORT`; :data:`FLUSH`,
+:data:`KILL`, :data:`TAKE`, :data:`EVICT`, :data:`REJOIN` or
+:data:`ASK`), and the memory's alternative."""
 
 
 class Transition(NamedTuple):
@@ -96,8 +102,9 @@ class Setup:
 
     ``messages``: how many each run writes in all, or ``None`` for no bound. ``aborts``: whether callers may raise.
     ``writers``: more than one is a fault. ``twins``: how many more processes have rank 0. ``killed``: whether one
-    ``"reader"`` or one ``"writer"`` may be killed, before any of its steps. ``waking``: by which rows actors that wait lie
-    down and are woken; ``None`` where they look again and again.
+    ``"reader"`` or one ``"writer"`` may be killed, before any of its steps, or ``"anyone"``, any number of times, and followed
+    as ``succession`` (a name in :data:`~ringbuffer.protocol.succession.SUCCESSIONS`) says. ``waking``: by which rows actors
+    that wait lie down and are woken; ``None`` where they look again and again.
     """
 
     variant: Variant = PROTOCOL
@@ -110,6 +117,7 @@ class Setup:
     memory: str = "sc"
     twins: int = 0
     killed: str = ""
+    succession: str = SHIPPED
     waking: Waking | None = None
 
     def __post_init__(self) -> None:
@@ -121,6 +129,12 @@ class Setup:
             raise GeometryError(f"messages is {self.messages}, and it is None (unbounded) or 1 to {MESSAGES_MAX}")
         if self.killed not in KILLED:
             raise VariantError(f"killed is {self.killed!r}, and it is one of {', '.join(map(repr, KILLED))}")
+        if self.succession not in SUCCESSIONS:
+            raise VariantError(f"unknown succession {self.succession!r}; there are {', '.join(SUCCESSIONS)}")
+        if self.killed == ANYONE and (self.writers != 1 or self.twins):
+            raise VariantError("where anyone may be killed and followed, each role has one holder: no more writers, no twins")
+        if self.killed == ANYONE and self.waking is not None:
+            raise VariantError("where anyone may be killed and followed, nobody sleeps: these two are explored by themselves")
         check_memory(self.memory)
         assert self.shape.actors, "the ring can be, or this has raised"
         assert self.programs, "both tables have rows, and can sleep if they are to, or this has raised"
@@ -133,17 +147,16 @@ class Setup:
             return writer, reader
         return with_waking(writer, self.waking), with_waking(reader, self.waking)
 
-    def program_of(self, rank: int) -> Program:
-        """What an actor of that rank runs, :data:`~ringbuffer.memory.base.NOBODY` for a writer."""
-        if rank > 0 and self.waking is not None and self.waking.sleepers == ONE_READER:
-            return self.variant.programs[1]
-        return self.programs[rank != NOBODY]
-
     @property
     def edits(self) -> str:
         """The edits of the tables, and of the rows by which actors sleep; ``"shipped"`` if there are none."""
         found = (*self.variant.edits, *(self.waking.edits if self.waking is not None else ()))
         return " ".join(map(str, found)) or "shipped"
+
+    @property
+    def follows(self) -> Succession:
+        """How the dead are followed, where anyone may be killed."""
+        return SUCCESSIONS[self.succession]
 
     @property
     def shape(self) -> Shape:

@@ -1,39 +1,59 @@
-"""How an endpoint waits for its block: look again at once a few times, then yield the processor, then sleep.
+"""How long an endpoint looks again before it sleeps, and what a caller may say of time.
 
-Rules: nobody is told when a flag changes, so a waiter looks again and again; it gives the processor away the sooner, the
-longer it waits. Times are seconds on the monotonic clock. Limits: sleeping costs latency (up to ``SLEEP_MAX_SECONDS``) and
-waking costs a little processor time while idle; a sleep that the other side ends is not part of this module.
+A wait has three parts: look again at once a few times; then yield the processor between two looks, for a bounded time; then
+sleep until the other side wakes (``protocol/waking.py``), in slices, between which the endpoint looks whether whom it waits for
+still lives. Rules: times are seconds on the monotonic clock. Limits: a table in which waiting actors go on to other blocks
+(a scanning one), and a platform without futexes, sleep for short times instead, which costs latency and a little processor
+time.
 """
 
 from __future__ import annotations
 
 import math
 import os
-import time
+from dataclasses import dataclass
 from typing import Final
 
-SPIN_COUNT: Final = 20
-"""How often a waiter looks again at once."""
-YIELD_SECONDS: Final = 0.002
-"""How long it then yields the processor between two looks."""
-SLEEP_MIN_SECONDS: Final = 0.000_02
-SLEEP_MAX_SECONDS: Final = 0.002
-SLEEP_GROWTH: Final = 1.5
+SLICE_SECONDS: Final = 0.1
+"""The longest sleep: how late, at most, an endpoint notices that whom it waits for is gone. (A waker does not wait for its
+end.)"""
+NAP_SECONDS: Final = 0.000_5
+"""The longest sleep where nobody wakes the sleeper."""
 
 WARNING_INTERVAL_VARIABLE: Final = "RINGBUFFER_WARNING_INTERVAL"
 WARNING_INTERVAL_DEFAULT_SECONDS: Final = 60.0
 
 
+@dataclass(frozen=True, slots=True)
+class WaitOptions:
+    """The windows of a wait. ``spin_count``: how often an endpoint looks again at once. ``yield_seconds``: how long it then
+    yields the processor between two looks. After that it sleeps until it is woken.
+
+    Longer windows save the other side system calls and cost processor time while idle; the defaults are measured on two cores
+    that eight processes share. Raises ``ValueError`` for a count or a time below 0.
+    """
+
+    spin_count: int = 10
+    yield_seconds: float = 0.001
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.spin_count, int) or isinstance(self.spin_count, bool) or self.spin_count < 0:
+            raise ValueError(f"spin_count is {self.spin_count!r:.60}, and it is a whole number, 0 or more")
+        if self.yield_seconds is None or not _is_seconds(self.yield_seconds):
+            raise ValueError(f"yield_seconds is {self.yield_seconds!r:.60}, and it is a number of seconds, 0 or more")
+
+
 def check_timeout(timeout: float | None) -> None:
     """Raise ``ValueError`` unless ``timeout`` is ``None`` (for ever) or a number of seconds, 0 or more."""
-    if timeout is None:
-        return
-    try:
-        good = isinstance(timeout, (int, float)) and not math.isnan(timeout) and timeout >= 0
-    except OverflowError:  # an int beyond every float
-        good = False
-    if not good:
+    if timeout is not None and not _is_seconds(timeout):
         raise ValueError(f"timeout is {timeout!r:.60}, and it is None (wait for ever) or a number of seconds, 0 or more")
+
+
+def _is_seconds(value: object) -> bool:
+    try:
+        return isinstance(value, (int, float)) and not math.isnan(value) and value >= 0
+    except OverflowError:  # an int beyond every float
+        return False
 
 
 def warning_interval_seconds() -> float:
@@ -44,28 +64,3 @@ def warning_interval_seconds() -> float:
     except ValueError:
         return WARNING_INTERVAL_DEFAULT_SECONDS
     return value if value > 0 else WARNING_INTERVAL_DEFAULT_SECONDS
-
-
-class Backoff:
-    """The pauses of one wait."""
-
-    __slots__ = ("_count", "_sleep_seconds", "started_seconds")
-
-    def __init__(self) -> None:
-        self.started_seconds = time.monotonic()
-        self._count = 0
-        self._sleep_seconds = SLEEP_MIN_SECONDS
-
-    def pause(self, left_seconds: float | None) -> float:
-        """Pause once, not much longer than ``left_seconds``; return the seconds since the wait began."""
-        self._count += 1
-        waited = time.monotonic() - self.started_seconds
-        if self._count <= SPIN_COUNT:
-            return waited
-        if waited < YIELD_SECONDS:
-            os.sched_yield()
-            return waited
-        seconds = self._sleep_seconds
-        self._sleep_seconds = min(SLEEP_MAX_SECONDS, seconds * SLEEP_GROWTH)
-        time.sleep(seconds if left_seconds is None else max(0.0, min(seconds, left_seconds)))
-        return time.monotonic() - self.started_seconds

@@ -18,8 +18,8 @@ from functools import cache
 from typing import Any, Final
 
 from ringbuffer.model import Model
-from ringbuffer.places import Place, table_end
-from ringbuffer.protocol import Edge, Flag, Kind, Ordering, Outcome
+from ringbuffer.places import Place, places_of, table_end
+from ringbuffer.protocol import Edge, Flag, Kind, Ordering, Outcome, Program
 from ringbuffer.protocol import oracle as judge
 from ringbuffer.protocol.program import FIRST_PC
 from ringbuffer.protocol.properties import WAKEUPS
@@ -28,11 +28,6 @@ from ringbuffer.state import ASLEEP, DEAD, NOTHING, PROCEED, Actor, Choice, Setu
 
 _IN_AND_OUT: Final = Ordering.ACQ_REL
 """How the kernel's lock orders those who meet there."""
-
-
-def model_of(setup: Setup, **options: Any) -> Model:
-    """The transition system of a setup, whose options are those of :class:`~ringbuffer.model.Model`."""
-    return Model(setup, **options) if setup.waking is None else WakingModel(setup, **options)
 
 
 class WakingModel(Model):
@@ -45,6 +40,19 @@ class WakingModel(Model):
         self._kernel = frozenset(setup.waking.kernel)
         self._committed = tuple(map(self._straight_on_from, range(len(self.programs))))
         self._found = cache(self._looks_find)
+
+    def _sides(self) -> tuple[Program, Program]:
+        return self.setup.programs
+
+    def _program_of(self, rank: int, writer: Program, reader: Program) -> Program:
+        assert self.setup.waking is not None, "as in __init__"
+        if rank > 0 and self.setup.waking.sleepers == ONE_READER:
+            return self.setup.variant.programs[1]
+        return super()._program_of(rank, writer, reader)
+
+    def _places_of(self, actor: int) -> tuple[Place, ...]:
+        assert self.setup.waking is not None, "as in __init__"
+        return places_of(self.shape, actor, self.programs[actor], one_word=self.setup.waking.has_one_word)
 
     def row_steps(self, state: State, actor: int) -> Iterator[Transition]:
         """The steps of the row where an actor stands; none for one that sleeps."""
@@ -201,10 +209,14 @@ class WakingModel(Model):
         """Whether an actor that sees these flags of its block finds it."""
         places, pc = self._places[actor], FIRST_PC
         first = self.shape.flag(block, 0)
-        while places[pc].kind is Kind.LOAD:
-            values = [entry[location - first] for location in places[pc].locations[block]]
-            enough = values.count(0) <= places[pc].access.missing_allowed
-            branch = places[pc].branches[Outcome.ONE if enough else Outcome.ZERO]
+        table = places[: table_end(self.programs[actor])]
+        found_at = 1 + max((at for at, place in enumerate(table) if place.kind is Kind.LOAD), default=FIRST_PC - 1)
+        while pc < found_at:
+            outcome = Outcome.DONE
+            if places[pc].kind is Kind.LOAD:
+                values = [entry[location - first] for location in places[pc].locations[block]]
+                outcome = Outcome.ONE if values.count(0) <= places[pc].access.missing_allowed else Outcome.ZERO
+            branch = places[pc].branches[outcome]
             if branch.edge is not Edge.FORWARD:
                 return False
             pc = branch.pc

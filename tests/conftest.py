@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import subprocess
 import sys
@@ -14,12 +15,12 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from ringbuffer import ShmRingBuffer, endpoint
+from ringbuffer import ShmRingBuffer
 from ringbuffer.errors import BackendError, RingBufferError
 from ringbuffer.memory.backend import NATIVE, PYTHON, VARIABLE, extension
+from ringbuffer.memory.participants import Role
 from ringbuffer.memory.shared import NAME_PREFIX, Segment
 from ringbuffer.protocol import PROTOCOL, Variant
-from ringbuffer.waiting import Backoff
 
 settings.register_profile("ci", derandomize=True, deadline=None, max_examples=60)
 settings.register_profile("dev", deadline=None, max_examples=60)
@@ -30,6 +31,12 @@ SHM = Path("/dev/shm")
 LEAVE_SECONDS = 20.0
 """How long the resource tracker of a killed process may take; nothing waits while there is nothing to wait for."""
 RUN_SECONDS = 60.0
+
+
+def pytest_collection_finish() -> None:
+    """What is imported and collected stays to the end, so no collection of garbage need look through it again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 def _entries() -> set[str]:
@@ -111,13 +118,14 @@ def run_python() -> RunPython:
 
 @pytest.fixture
 def waiting(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
-    """Set as soon as an endpoint has found its block busy and waits."""
+    """Set as soon as an endpoint has found its block busy, is done with looking again, and says that it waits."""
     event = threading.Event()
+    waits = Role.waits
 
-    class Telling(Backoff):
-        def pause(self, left_seconds: float | None) -> float:
+    def telling(role: Role, since_ns: int) -> None:
+        waits(role, since_ns)
+        if since_ns:
             event.set()
-            return super().pause(left_seconds)
 
-    monkeypatch.setattr(endpoint, "Backoff", Telling)
+    monkeypatch.setattr(Role, "waits", telling)
     return event

@@ -20,7 +20,7 @@ from ringbuffer.checker.claim import Claim, Scope
 from ringbuffer.checker.contracts import contracts, counts, findings, judged
 from ringbuffer.errors import GeometryError, MissingExtraError
 from ringbuffer.memory.layout import BLOCKS_MAX, CHUNK_BYTES_MAX, READERS_MAX, TOTAL_BYTES_MAX, Layout
-from ringbuffer.proof.contracts import cases, codec, layout, steps, twins
+from ringbuffer.proof.contracts import cases, frames, layout, steps, twins
 from ringbuffer.proof.contracts.laws import LAWS, Law
 from ringbuffer.proof.contracts.run import (
     CONFIRMED,
@@ -35,7 +35,7 @@ from ringbuffer.proof.contracts.run import (
 from ringbuffer.protocol.cases import classify
 
 ROOT = Path(__file__).parents[2]
-MODULES = (cases, steps, layout, codec)
+MODULES = (cases, steps, layout, frames)
 CLAIM = Claim("contracts", "the pure functions keep their contracts", "proved", contracts)
 
 

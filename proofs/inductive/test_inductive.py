@@ -110,6 +110,18 @@ def verdict(claim_id: str, edits: str = "") -> Verdict:
     return found
 
 
+def test_a_claim_that_holds_says_that_all_is_discharged_and_where_the_encoder_was_compared() -> None:
+    """One of the three: what the others add is proved above, and compared in ``test_view_validation``."""
+    found = verdict("safety-all-n-k").as_json()
+    assert (found["status"], found["method"], found["states"]) == ("holds", "proved", None)
+    assert str(found["bound"]).startswith("every number of readers, blocks and payload words")
+    assert "728 states explored under sc (1×1, 1×2, 2×1), up to a bound on fills, the encoder agrees" in str(found["note"])
+    told = found["obligations"]
+    assert isinstance(told, dict)
+    assert told["open"] == {}
+    assert told["count"] == len(told["seconds"]) == 246
+
+
 @pytest.mark.parametrize(
     ("claim", "edits", "broken", "named"),
     [

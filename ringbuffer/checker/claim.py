@@ -17,6 +17,7 @@ from ringbuffer.errors import VariantError
 from ringbuffer.proof.prove import DISCHARGED, Finding
 from ringbuffer.protocol import PROTOCOL, Variant, Waking
 from ringbuffer.protocol.properties import ALL
+from ringbuffer.state import ANYONE
 
 EXPLORED, SAMPLED, MEASURED, PROVED = "explored", "sampled", "measured", "proved"
 
@@ -92,7 +93,10 @@ class Scope:
     def faults(self) -> str:
         """The faults that were asked about, for a bound."""
         told = [f"{self.writers} writers" if self.writers != 1 else "", "two processes of rank 0" if self.twins else ""]
-        told += [f"a {self.killed} killed" if self.killed else "", f"of reader {self.rank}" if self.rank is not None else ""]
+        told += [
+            f"{self.killed if self.killed == ANYONE else f'a {self.killed}'} killed" if self.killed else "",
+            f"of reader {self.rank}" if self.rank is not None else "",
+        ]
         return "".join(f"; {one}" for one in told if one)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Final
 
-from ringbuffer.checker import all_sizes, checks, contracts, faults, necessity, wakeups
+from ringbuffer.checker import all_sizes, checks, contracts, crashes, faults, necessity, wakeups
 from ringbuffer.checker.claim import EXPLORED, MEASURED, PROVED, SAMPLED, Claim, Scope, Verdict
 from ringbuffer.protocol.properties import LIVENESS, SAFETY
 
@@ -59,9 +59,10 @@ CLAIMS: Final = (
     ),
     Claim(
         "crash-safe",
-        "a reader or the writer killed at any row: every other reader gets what was published once, in order, whole",
+        "anyone killed at any row, again and again, and followed: what was published reaches every reader, or its successor, in"
+        " order, whole, and once, but for a message in hand, which comes again; an evicted reader stops nobody",
         EXPLORED,
-        faults.crash_safe,
+        crashes.crash_safe,
         ignores=(*_FAULTS, "rank", "properties"),
     ),
     Claim(

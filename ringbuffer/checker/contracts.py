@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 BOUNDS: Final = (
     "layout: every geometry; programs: every choice of the shipped rows; entries: ≤ 3 readers;"
-    " oracle: 2 readers, ≤ 3 messages each; frames: ≤ 8 bytes in ≤ 12, contents of ≤ 3 bytes of 2 values"
+    " oracle: 2 readers, ≤ 3 messages each; frames: ≤ 8 bytes in ≤ 12, contents of ≤ 3 bytes of 2 values;"
+    " messages in parts: ≤ 5 bytes, ≤ 3 in a block"
 )
 """How far the laws go, in short: their modules say it in full."""
 

@@ -19,12 +19,14 @@ from ringbuffer.checker.realize import Wanted, realize
 from ringbuffer.checker.reduce import PAYLOAD, REDUCTIONS, SETTLED, WORDS, Reducer, applicable, select_reductions
 from ringbuffer.errors import GeometryError, VariantError
 from ringbuffer.protocol import PROTOCOL, Variant, Waking
-from ringbuffer.protocol.properties import ALL, LIVENESS, RACE, SAFETY, WAKEUPS, select, unseen_partners
+from ringbuffer.protocol.properties import ALL, LIVENESS, RACE, SAFETY, SUCCESSIVE, WAKEUPS, select, unseen_partners
+from ringbuffer.protocol.succession import SHIPPED
 from ringbuffer.protocol.waking import ONE_READER, WRITERS
+from ringbuffer.recovering import model_of
 from ringbuffer.simulator import DEAD, Choice, Setup, Simulation, State, Transition, follow
+from ringbuffer.state import ANYONE
 from ringbuffer.trace.record import Step
 from ringbuffer.trace.text import render
-from ringbuffer.waking_model import model_of
 
 HOLDS, REFUTED, UNKNOWN = "holds", "refuted", "unknown"
 
@@ -126,6 +128,7 @@ def explore(
     writers: int = 1,
     twins: int = 0,
     killed: str = "",
+    succession: str = SHIPPED,
     waking: Waking | None = None,
     rank: int | None = None,
     words: int | None = None,
@@ -140,20 +143,22 @@ def explore(
     ``"tso"``, ``"ra"`` or ``"ra-relaxed"``. ``properties``: by default all that this memory can judge (liveness under ``"sc"``
     and ``"tso"``, races under ``"ra"``, where they are always judged, because nothing behind a race means anything).
     ``writers``: more than one is a fault that the protocol does not allow for, and so are ``twins``, more processes of rank 0.
-    ``killed``: ``"reader"`` or ``"writer"``, of which one may be killed at any row. ``waking``: the rows by which actors that
-    wait lie down and are woken, instead of looking again and again; then safety is judged, and that nobody sleeps too long,
-    and no liveness. ``rank``: judge only what that reader gets
-    and whether it gets on, not what others break. ``words``: of a payload; by default two, or
-    one where merging them keeps the answer. ``aborts``: whether callers may raise while they fill or read. ``reductions``:
-    which to make use of, where they keep the answer. ``max_states``: give up beyond it, with the status ``unknown``.
+    ``killed``: ``"reader"`` or ``"writer"``, of which one may be killed at any row; or ``"anyone"``, again and again, with
+    successors as ``succession`` names them (then the properties about these are judged as well). ``waking``: the rows by which
+    actors that wait lie down and are woken, instead of looking again and again; then that nobody sleeps too long is judged as
+    well, and no liveness. ``rank``: judge only what that reader gets and whether it gets on, not what others break. ``words``:
+    of a payload; by default two, or one where merging them keeps the answer. ``aborts``: whether callers may raise while they
+    fill or read. ``reductions``: which to make use of, where they keep the answer. ``max_states``: give up beyond it, with the
+    status ``unknown``.
     ``on_advance`` is called now and then with how far it is. Raises :class:`GeometryError` and :class:`VariantError` for a
     question that makes no sense.
     """
     if max_states < 1:
         raise GeometryError(f"max_states is {max_states}, and at least the initial state is visited")
     count = WORDS if words is None else words
-    setup = Setup(variant, readers, blocks, count, writers, messages, aborts, memory, twins, killed, waking)
+    setup = Setup(variant, readers, blocks, count, writers, messages, aborts, memory, twins, killed, succession, waking)
     judged = judged_properties(properties, memory, sleeping=waking is not None)
+    judged = (*judged, *(SUCCESSIVE if killed == ANYONE else ()))
     if rank is not None and not 0 <= rank < readers:
         raise GeometryError(f"rank is {rank}, and with {readers} readers it lies between 0 and {readers - 1}")
     used = applicable(select_reductions(reductions), setup, judged, words, rank)

@@ -2,8 +2,8 @@
 
 For each fault the table below says what stays true and what does not, property by property; the checks explore both. Rules:
 what stays is explored without bound on messages; what breaks is shown by a counterexample; a property that is in neither list
-of a fault is not spoken of. Limits: one process is killed, at most; nobody takes over a killed one's role; two writers, no
-more. What a ring does about a dead peer (report it, go on without it) is not part of these tables.
+of a fault is not spoken of. Limits: one process is killed, at most; nobody takes over a killed one's role (``crashes.py`` has
+that); two writers, no more.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from ringbuffer.checker.checks import GUARDS, ask, picture
-from ringbuffer.checker.claim import Claim, OnAdvance, Scope, Sizes, Verdict
+from ringbuffer.checker.checks import ask, picture
+from ringbuffer.checker.claim import Claim, OnAdvance, Scope, Verdict
 from ringbuffer.checker.explore import HOLDS, REFUTED, UNKNOWN, Result
 from ringbuffer.protocol import Variant
 from ringbuffer.protocol.properties import SAFETY
@@ -102,18 +102,6 @@ FAULTS: Final = (
 )
 """The faults, and what becomes of the properties."""
 
-CRASH_SIZES: Final[Mapping[str, Sizes]] = {
-    "sc": ((1, 1), (1, 2), (2, 1), (2, 2)),
-    "tso": ((1, 1), (1, 2), (2, 1)),
-    "ra": ((1, 1), (1, 2), (2, 1)),
-}
-CRASH_FULL_SIZES: Final[Mapping[str, Sizes]] = {
-    "sc": (*CRASH_SIZES["sc"], (3, 1), (3, 2)),
-    "tso": CRASH_SIZES["sc"],
-    "ra": CRASH_SIZES["sc"],
-}
-"""The rings on which somebody is killed, on each memory."""
-
 
 @dataclass(frozen=True, slots=True)
 class Finding:
@@ -186,42 +174,3 @@ def _summary(found: list[Finding]) -> str:
         if one.expected == REFUTED:
             breaks[one.fault.id].append(f"{one.properties[0]} ({len(one.result.trace)} steps)")
     return "; ".join(f"{fault}: {', '.join(names) if names else 'nothing breaks'}" for fault, names in breaks.items())
-
-
-def crash_safe(claim: Claim, scope: Scope, on_advance: OnAdvance) -> Verdict:
-    """Kill a reader, and kill the writer, at every row, on every memory. Under ``sc`` and ``tso`` also: all of it arrives."""
-    started, states = time.perf_counter(), 0
-    usual = CRASH_FULL_SIZES if scope.full else CRASH_SIZES
-    sizes = {memory: (scope.size,) if scope.size else rings for memory, rings in usual.items()}
-    for memory, rings in sizes.items():
-        for size in rings:
-            for victim in ("reader", "writer"):
-                for judged in (_VALUES, (*GUARDS, "starved")) if memory != "ra" else (SAFETY,):
-                    on_advance(f"{memory} {size[0]}×{size[1]}, a {victim} killed")
-                    result = ask(scope, *size, memory, on_advance, properties=judged, killed=victim)
-                    states += result.states
-                    if result.status != HOLDS or result.vacuous or "killed" not in result.seen:
-                        return _not_safe(claim, scope, started, result, victim, states)
-    bound = "; ".join(
-        f"{memory} {', '.join(f'{readers}×{blocks}' for readers, blocks in rings)}" for memory, rings in sizes.items()
-    )
-    bound += f"; messages {scope.messages or 'unbounded'}; within each memory's bounds"
-    note = (
-        "that all of it arrives is explored under sc and tso; a killed reader stops the writer, which waits for it:"
-        " faults-contained shows that"
-    )
-    return claim.verdict(HOLDS, scope, started, bound=f"{bound}; one killed", states=states, note=note)
-
-
-def _not_safe(claim: Claim, scope: Scope, started: float, result: Result, victim: str, states: int) -> Verdict:
-    setup = result.setup
-    return claim.verdict(
-        REFUTED if result.status == REFUTED else UNKNOWN,
-        scope,
-        started,
-        bound=f"{setup.memory} {setup.readers}×{setup.blocks}, a {victim} killed",
-        states=states,
-        counterexample=picture(result),
-        token=result.token,
-        note=f"{result.property}: {result.status}" if result.property else ", ".join(result.vacuous),
-    )

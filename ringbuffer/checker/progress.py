@@ -6,7 +6,8 @@ a writer fills no block, or a reader receives nothing (for ``starved``: not the 
 ``find_lasso`` looks for a strongly connected part of the graph, without the steps by which the actor gets something done, that
 is fair: such a part contains a fair cycle, and every fair cycle lies in one. A store buffer is a process of its own, which has
 to run as well: what is stored reaches memory in the end. Rules: callers that raise for ever are not the protocol's fault, so
-their steps are left out; nobody has to be killed. Limits: fairness is weak (every process runs again and again); nothing is
+their steps are left out; nobody has to be killed; nor are the dead followed again and again: what is promised is promised once
+that is over. Limits: fairness is weak (every process runs again and again); nothing is
 said of how long it takes, nor of memories that may show an old value for ever (release/acquire without a word on when
 stores become visible).
 """
@@ -21,8 +22,9 @@ from typing import Final
 
 from ringbuffer.memory.base import NOBODY
 from ringbuffer.model import Model
+from ringbuffer.recovering import model_of
 from ringbuffer.simulator import Simulation
-from ringbuffer.state import ABORT, FLUSH, SOMETHING, THE_OLDEST, Choice, State, Transition
+from ringbuffer.state import ABORT, FLUSH, KILL, SOMETHING, THE_OLDEST, Choice, State, Transition
 
 PROGRESS, STARVED = "progress", "starved"
 LIVE_MEMORIES: Final = ("sc", "tso")
@@ -42,8 +44,7 @@ def concerned(model: Model, name: str, rank: int | None = None) -> list[int]:
 
 def _waits(model: Model, state: State, actor: int) -> bool:
     """Whether the actor is owed something now: a writer always wants to write, a reader wants what was accepted."""
-    rank = model.rank_of(actor)
-    return rank == NOBODY or bool(state.owed[rank])
+    return model.waits_for_something(state, actor)
 
 
 def _process(model: Model, transition: Transition) -> int:
@@ -62,8 +63,9 @@ class Lasso:
 
 
 def _raises(transition: Transition) -> bool:
-    """Whether the step is a caller's that raises."""
-    return transition.choice[1] == ABORT and not _ABORTS.isdisjoint(transition.seen)
+    """Whether the step is a caller's that raises, or one by which the dead are followed."""
+    detail = transition.choice[1]
+    return detail < KILL or (detail == ABORT and not _ABORTS.isdisjoint(transition.seen))
 
 
 class Graph:
@@ -135,7 +137,7 @@ def cycle_at_end(run: Simulation) -> Cycle | None:
     a memory, or for actors that sleep, where liveness is not judged."""
     if run.setup.memory not in LIVE_MEMORIES or run.setup.waking is not None:
         return None
-    model = Model(run.setup, memory=run.model.memory)
+    model = model_of(run.setup, memory=run.model.memory)
     states = [model.initial()]
     taken: list[Transition] = []
     for step in run.steps:

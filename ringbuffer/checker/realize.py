@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from ringbuffer.model import Model
+from ringbuffer.recovering import model_of
 from ringbuffer.state import Choice, Setup, State, Transition, unmarked
-from ringbuffer.waking_model import model_of
 
 
 class Wanted(NamedTuple):

@@ -4,7 +4,8 @@ Each can be switched off, and is tested against the exploration without it: the 
 on the tables as they are.
 
 * ``rotation``: a ring has no first block. All blocks start alike and are taken in ring order, so counting the blocks from the
-  writer's maps runs to runs; states that differ only in where the writer stands are one.
+  writer's maps runs to runs; states that differ only in where the writer stands are one. (Where messages have numbers, they are
+  counted from the writer's as well.)
 * ``symmetry``: readers have no names. All of them run the same table on flags of their own, and the writer treats the read
   flags alike, in any order, so exchanging two readers maps runs to runs (Ip and Dill 1996). Not for a table that tells readers
   apart (a neighbour's flag, all flags but the last, one word for all who sleep), and not for liveness, where it matters who
@@ -19,6 +20,7 @@ on the tables as they are.
 * ``settled``: a message that nobody is owed any more, and that nobody is filling, is as if nobody had ever written it: whoever
   still reads it gets something stale, whichever it is. So all of them share the name of an unwritten word. Words of two such
   messages make a torn payload, and are then taken for a stale one; so only where both are judged, or a payload is one word.
+  Not where the dead have successors, who look at the number of a message that nobody is owed any more.
 * ``local``: a step that no other actor can notice is taken at once, alone: a store into the actor's own buffer (``tso``), a
   fence below ``seq_cst``, an access to the actor's own lock. Such a step commutes with all steps of the others, stays possible
   whatever they do, breaks no property and shows nothing, and the chain of such steps ends (Peled 1993, conditions C0 to C3).
@@ -42,7 +44,8 @@ from ringbuffer.memory.simulated import RELAXED_PAYLOAD
 from ringbuffer.model import Model
 from ringbuffer.protocol import Flag, Ordering
 from ringbuffer.protocol.properties import LIVENESS
-from ringbuffer.state import DEAD, Choice, Setup, State, Transition
+from ringbuffer.protocol.succession import FIRST_BLOCK
+from ringbuffer.state import ANYONE, DEAD, Choice, Setup, State, Transition
 
 ROTATION, SYMMETRY, PAYLOAD, SETTLED, LOCAL = "rotation", "symmetry", "payload", "settled", "local"
 REDUCTIONS: Final = (ROTATION, SYMMETRY, PAYLOAD, SETTLED, LOCAL)
@@ -72,10 +75,11 @@ def applicable(
     both = "stale" in properties or "torn" not in properties or not setup.aborts
     guarded = both and guards <= set(properties) and setup.memory != RELAXED_PAYLOAD and rank is None
     sound = {
-        ROTATION: True,
+        ROTATION: FIRST_BLOCK not in (setup.follows.writer_goes_on, setup.follows.reader_goes_on),
         SYMMETRY: not alive and rank is None and not _tells_readers_apart(setup),
         PAYLOAD: guarded and words is None,
-        SETTLED: setup.words == 1 or (guarded and words is None and PAYLOAD in names) or {"torn", "stale"} <= set(properties),
+        SETTLED: setup.killed != ANYONE
+        and (setup.words == 1 or (guarded and words is None and PAYLOAD in names) or {"torn", "stale"} <= set(properties)),
         LOCAL: not alive and not setup.killed,
     }
     return tuple(name for name in names if sound[name])
@@ -97,6 +101,9 @@ class Reducer:
         movable = [(actor, model.rank_of(actor)) for actor in self._everybody if self._may_change_places(actor)]
         self._movable = tuple(movable) if SYMMETRY in names and len(movable) > 1 else ()
         self.local_steps_taken = False
+        self._is_local = tuple(
+            tuple(self._nobody_notices(actor, pc) for pc in range(len(model.programs[actor]))) for actor in self._everybody
+        )
         self._rotated = [arrangement(model.shape, self._everybody, shift) for shift in range(model.setup.blocks)]
 
     def canonical(self, state: State) -> tuple[State, tuple[int, ...] | None]:
@@ -154,27 +161,30 @@ class Reducer:
             actors.append(me._replace(block=(me.block - shift) % setup.blocks, todo=todo))
         owed = state.owed if same_ranks else tuple([state.owed[rank] for rank in ranks])
         memory = model.memory.arranged(state.memory, other)
-        return model.renamed(State(memory, tuple(actors), owed, state.accepted, state.begun, state.taken))
+        notes = model.arranged_notes(state, other, shift)
+        return model.renamed(State(memory, tuple(actors), owed, state.accepted, state.begun, state.taken, notes))
 
     def _order(self, state: State) -> tuple[int, ...] | None:
         """The actors in the order of what they look like; ``None`` if they stand so already."""
         actors, owed, portrait = state.actors, state.owed, self.model.memory.portrait
         todo = actors[0].todo
+        look_of = self.model.look_of
         looks = [
-            (actors[actor], todo >> rank & 1, owed[rank], portrait(state.memory, actor), actor) for actor, rank in self._movable
+            (actors[actor], todo >> rank & 1, owed[rank], portrait(state.memory, actor), look_of(state, actor), actor)
+            for actor, rank in self._movable
         ]
         ordered = sorted(looks)
         if looks == ordered:
             return None
         order = list(self._everybody)
         for (place, _), look in zip(self._movable, ordered, strict=True):
-            order[place] = look[4]
+            order[place] = look[-1]
         return tuple(order)
 
     def _local_steps(self, state: State, actor: int) -> list[Transition]:
         """All steps of the actor's row, if nobody else can notice any of them."""
         me = state.actors[actor]
-        if me.pc == DEAD or not self._is_local(actor, me.pc):
+        if me.pc == DEAD or not self._is_local[actor][me.pc]:
             return []
         steps = list(self.model.row_steps(state, actor))
         quiet = all(
@@ -183,7 +193,8 @@ class Reducer:
         )
         return steps if quiet else []
 
-    def _is_local(self, actor: int, pc: int) -> bool:
+    def _nobody_notices(self, actor: int, pc: int) -> bool:
+        """Whether no other actor can notice when a row is run: ``local``, as far as the row and the memory tell."""
         access = self.model.programs[actor][pc].row.access
         if self.model.rank_of(actor) != NOBODY and self.model.is_last(actor, pc):
             return False  # a reader that is done with its block is judged by what the block holds
@@ -195,5 +206,5 @@ class Reducer:
         """Whether the step leads to a row that is no payload row, and not around in a circle of local steps."""
         after = step.state.actors[actor]
         is_payload = self.model.programs[actor][after.pc].row.is_payload
-        onward = after.pc > pc or (after.pc == pc and after.todo) or (after.pc < pc and not self._is_local(actor, after.pc))
+        onward = after.pc > pc or (after.pc == pc and after.todo) or (after.pc < pc and not self._is_local[actor][after.pc])
         return bool(onward) and not is_payload

@@ -1,22 +1,31 @@
-/* Rows, executed on shared memory: what Python cannot say about an access, its ordering, and how to wait for one.
+/* Rows, executed on shared memory: what Python cannot say about an access, its ordering, and how to sleep until another comes.
  *
  * A Runner is handed a table of rows as numbers (ringbuffer/memory/encoding.py prints it, and says what each number means) and
- * does what they say to the flag bytes of a segment. It knows rows, not the protocol: which row comes when, in which ordering,
- * and where it leads, are all in the table. Two functions wait for a 32-bit word and wake those who wait for it (futex).
+ * does what they say to the flags, words and positions of a segment. It knows rows, not the protocol: which row comes when, in
+ * which ordering, and where it leads, are all in the table. `send` and `receive` run rows and copy a message in one call, for
+ * the most common messages; for all others there are the calls of which they are made: begin, finish and abort. Two functions
+ * wait for a 32-bit word and wake those who wait for it (futex).
+ *
+ * The parts: _rows.h (accesses, and going from row to row), _futex.h (the system call), _table.h (rows out of numbers),
+ * _words.h (futexes for Python), and here the object and its methods.
  *
  * Rules
- * - Every access to a flag is one C11 atomic access of one byte, in the ordering of its row. Several read flags are several
- *   accesses, in the order of the ranks; a stepped runner visits them in the order that it is told.
- * - The payload is plain memory and never touched here. Its caller reads and writes it between two calls of the runner, which
- *   no compiler sees through; what orders it against other processes are the rows before and behind.
+ * - Every access to a flag is one C11 atomic access of one byte (to a word who is awake, of four; to a position, of eight), in
+ *   the ordering of its row. Several read flags are several accesses, in the order of the ranks; a stepped runner visits them in
+ *   the order that it is told.
+ * - The payload is plain memory. Outside of send and receive its caller reads and writes it between two calls of the runner,
+ *   which no compiler sees through; what orders it against other processes are the rows before and behind.
  * - An access and the move of the index that belongs to it happen in one call, during which no Python code runs: an interrupt
- *   comes before both or after both. The one exception is a table that runs in circles (an edited one): every
- *   ACCESSES_BETWEEN_SIGNALS accesses the runner lets other threads and signal handlers run, so that it can be interrupted.
+ *   comes before both or after both. A message that was received is kept in `pending` until the caller says that it has it.
+ *   The one exception is a table that runs in circles (an edited one): every ACCESSES_BETWEEN_SIGNALS accesses the runner lets
+ *   other threads and signal handlers run, so that it can be interrupted.
+ * - While other threads run (large copies, sleeping, decoding) the runner refuses all but being roused.
  * - Arguments are checked before anything is done. Nothing that is passed in can make this module touch memory outside of the
- *   buffer; what it refuses is a ValueError (or a TypeError).
+ *   buffer; what it refuses is a ValueError (or a TypeError). What other processes write there is never trusted, either.
  *
  * Limits: a flag byte other than 0 and 1 is damage, and is neither repaired nor reported here. It counts as not 0 where one
- * flag is loaded, and as not 1 where several are, so that nobody takes a damaged block for free. Futexes are Linux's.
+ * flag is loaded, and as not 1 where several are, so that nobody takes a damaged block for free, and whoever has a damaged word
+ * is woken. Futexes are Linux's.
  *
  * It is compiled against CPython's stable ABI of 3.11 (Py_buffer is part of it from there on), one binary for all later
  * releases. To run its tests under the sanitizers for addresses and undefined behaviour: .ci/sanitize
@@ -29,234 +38,55 @@
 #endif
 #include <Python.h>
 
-#include <errno.h>
-#include <limits.h>
-#include <stdatomic.h>
-#include <stdint.h>
-
-#ifdef __linux__
-#include <linux/futex.h>
-#include <sys/syscall.h>
+#include <sched.h>
+#include <string.h>
+#include <time.h>
 #include <unistd.h>
-#endif
 
-#if ATOMIC_CHAR_LOCK_FREE != 2 || ATOMIC_INT_LOCK_FREE != 2
-#error "flags are shared between processes: their atomics must not need a lock"
-#endif
+#include "_rows.h"
+#include "_table.h"
+#include "_words.h"
 
-typedef _Atomic unsigned char Byte;
-_Static_assert(sizeof(Byte) == 1, "a flag is one byte of shared memory");
-_Static_assert(sizeof(_Atomic uint32_t) == 4, "the kernel compares 32 bits");
+enum { ACCESSES_BETWEEN_SIGNALS = 1 << 14 };
 
-/* The numbers of encoding.py, letter for letter; a test compares them. */
-enum kind { LOAD, STORE, EXCHANGE, FENCE, FILL, READ, KINDS };
-enum ordering { PLAIN, RELAXED, ACQUIRE, RELEASE, ACQ_REL, SEQ_CST, ORDERINGS };
-enum flag { NOTHING, WRITTEN, OWN, EACH, NEIGHBOUR, BUT_LAST, LOCK, FLAGS };
-enum outcome { ZERO, ONE, DONE, ABORTED, OUTCOMES };
-enum edge { NONE, FORWARD, WAITED, RESTARTED, FINISHED, EDGES };
+/* The kinds of messages that are sent and received in one call, and the only part that such a message has: the first and the
+ * last. The values of codec.py. */
+enum { KIND_PICKLE = 1, KIND_BYTES = 2, WHOLE = 3 };
 
-/* How a call ends: the values of compiled.py. GOING: it does not, the runner stands before its next access. */
-enum result { WAIT, FOUND, ENDED, GOING };
+/* A longer pickle is not copied: its caller decodes it in its block. */
+enum { COPY_MAX_BYTES = 16 << 10 };
 
-enum { ROWS_MAX = 1024, MISSING_MAX = 1 << 16, ADVANCE_MAX = 255, ACCESSES_BETWEEN_SIGNALS = 1 << 14 };
+/* From here on other threads run while a message is copied. */
+enum { COPY_ALONE_BYTES = 256 << 10 };
 
+/* What stands before the payload of each block, little-endian: layout.py has its size. */
 typedef struct {
-    int pc, advance;
-    unsigned char edge;
-} Branch;
-
-typedef struct {
-    unsigned char kind, ordering, flag, value;
-    int missing_allowed;
-    Branch branches[OUTCOMES];
-} Row;
-
-/* The fields of a row, in the order in which they are passed. */
-enum { FIELDS_BEFORE_BRANCHES = 5, FIELDS_OF_A_BRANCH = 3, FIELDS = FIELDS_BEFORE_BRANCHES + OUTCOMES * FIELDS_OF_A_BRANCH };
-
-#define BIT(number) (1u << (number))
-
-/* Which orderings C11 allows for an access of each kind (for a fence: those that do something), and what comes of it. */
-static const struct {
-    unsigned orderings, outcomes;
-} RULES[KINDS] = {
-    [LOAD] = {BIT(RELAXED) | BIT(ACQUIRE) | BIT(SEQ_CST), BIT(ZERO) | BIT(ONE)},
-    [STORE] = {BIT(RELAXED) | BIT(RELEASE) | BIT(SEQ_CST), BIT(DONE)},
-    [EXCHANGE] = {BIT(RELAXED) | BIT(ACQUIRE) | BIT(RELEASE) | BIT(ACQ_REL) | BIT(SEQ_CST), BIT(DONE)},
-    [FENCE] = {BIT(ACQUIRE) | BIT(RELEASE) | BIT(ACQ_REL) | BIT(SEQ_CST), BIT(DONE)},
-    [FILL] = {BIT(PLAIN), BIT(DONE) | BIT(ABORTED)},
-    [READ] = {BIT(PLAIN), BIT(DONE) | BIT(ABORTED)},
-};
+    uint64_t sequence, length;
+    uint32_t kind, part;
+    uint64_t total;
+} Frame;
+_Static_assert(sizeof(Frame) == 32, "a frame has 32 bytes and no gaps");
 
 typedef struct {
     PyObject_HEAD
-    Py_buffer buffer;          /* the segment; buffer.obj is NULL when it was released */
-    Row *rows;
-    int row_count, payload_pc; /* the one row in which the block is the caller's */
-    Py_ssize_t blocks, flags_offset, entry_stride, readers, own;
-    Py_ssize_t index;          /* the current block */
-    int pc;                    /* the row before whose access the runner stands */
-    Py_ssize_t visited, zeros; /* of several flags: how many were visited, and how many of those were not 1 */
-    char *is_visited;          /* which of them, while the runner is stepped */
-    Byte lock;                 /* the lock of this process alone */
-    char is_going, is_busy;    /* stands before an access; is inside a call that lets others run */
+    Py_buffer buffer; /* the segment; buffer.obj is NULL when it was released */
+    Actor actor;
+    Py_ssize_t data_offset, block_stride, chunk_bytes;
+    PyObject *pending;      /* a message that is marked as read, and that the caller has not taken yet, or NULL */
+    long pending_kind;
+    int result;             /* why receive() had nothing to return */
+    pid_t pid;              /* who made it: a forked child inherits is_busy, but not the thread that is inside */
+    char is_busy, is_asleep; /* inside a call that lets others run; of these: asleep on its word */
+    char in_use, is_roused; /* its caller says so; the present or next rest ends at once */
 } Runner;
 
-/* What one access did: to which byte of the buffer (-1: to none), and the value that it loaded or stored. */
+/* How to sleep, and what came of it. */
 typedef struct {
-    Py_ssize_t offset;
-    int value;
-} Did;
+    const struct kernel_time *timeout;
+    int error;
+} Sleep;
 
-/* ---- One access ---------------------------------------------------------------------------------------------------- */
-
-/* The orderings are written out because C wants them constant. A row has one that its kind allows: rows are checked. */
-
-static unsigned char
-load(Byte *byte, int ordering)
-{
-    switch (ordering) {
-    case RELAXED: return atomic_load_explicit(byte, memory_order_relaxed);
-    case ACQUIRE: return atomic_load_explicit(byte, memory_order_acquire);
-    default: return atomic_load_explicit(byte, memory_order_seq_cst);
-    }
-}
-
-static void
-store(Byte *byte, unsigned char value, int ordering)
-{
-    switch (ordering) {
-    case RELAXED: atomic_store_explicit(byte, value, memory_order_relaxed); return;
-    case RELEASE: atomic_store_explicit(byte, value, memory_order_release); return;
-    default: atomic_store_explicit(byte, value, memory_order_seq_cst); return;
-    }
-}
-
-static unsigned char
-exchange(Byte *byte, unsigned char value, int ordering)
-{
-    switch (ordering) {
-    case RELAXED: return atomic_exchange_explicit(byte, value, memory_order_relaxed);
-    case ACQUIRE: return atomic_exchange_explicit(byte, value, memory_order_acquire);
-    case RELEASE: return atomic_exchange_explicit(byte, value, memory_order_release);
-    case ACQ_REL: return atomic_exchange_explicit(byte, value, memory_order_acq_rel);
-    default: return atomic_exchange_explicit(byte, value, memory_order_seq_cst);
-    }
-}
-
-static void
-fence(int ordering)
-{
-    switch (ordering) {
-    case ACQUIRE: atomic_thread_fence(memory_order_acquire); return;
-    case RELEASE: atomic_thread_fence(memory_order_release); return;
-    case ACQ_REL: atomic_thread_fence(memory_order_acq_rel); return;
-    default: atomic_thread_fence(memory_order_seq_cst); return;
-    }
-}
-
-/* ---- Going from row to row ----------------------------------------------------------------------------------------- */
-
-static int
-is_several(const Row *row)
-{
-    return row->flag == EACH || row->flag == BUT_LAST;
-}
-
-/* How many flags a row about several visits. A ring without readers has none to leave out. */
-static Py_ssize_t
-count_of(const Runner *self, const Row *row)
-{
-    return self->readers - (row->flag == BUT_LAST && self->readers > 0);
-}
-
-/* Where in a block's entry (the written flag, then the read flags) the byte of a row lies. */
-static Py_ssize_t
-place_of(const Runner *self, const Row *row, Py_ssize_t rank)
-{
-    switch (row->flag) {
-    case WRITTEN: return 0;
-    case OWN: return self->own;
-    case NEIGHBOUR: return self->own % self->readers + 1;
-    default: return 1 + rank; /* EACH, BUT_LAST */
-    }
-}
-
-static int
-land(Runner *self, int pc)
-{
-    self->pc = pc;
-    self->visited = self->zeros = 0;
-    self->is_going = pc != self->payload_pc;
-    return self->is_going ? GOING : FOUND;
-}
-
-/* Take the branch of an outcome. Only a branch back to the first row ends the call: there the caller decides what is next. */
-static int
-take(Runner *self, int outcome)
-{
-    const Branch *branch = &self->rows[self->pc].branches[outcome];
-    self->index = (self->index + branch->advance) % self->blocks;
-    if (branch->edge == FORWARD || (branch->edge == RESTARTED && branch->pc != 0)) {
-        return land(self, branch->pc);
-    }
-    self->is_going = 0;
-    return branch->edge == WAITED ? WAIT : ENDED;
-}
-
-/* Make one access, the one before which the runner stands; of several flags, to that of `rank`. */
-static int
-visit(Runner *self, Py_ssize_t rank, Did *did)
-{
-    const Row *row = &self->rows[self->pc];
-    const int several = is_several(row);
-    Byte *byte = &self->lock;
-    unsigned char value = row->value;
-    did->offset = did->value = -1;
-    if (row->kind == FENCE) {
-        fence(row->ordering);
-        return take(self, DONE);
-    }
-    if (several && count_of(self, row) == 0) { /* a loop over no flags makes no access, and finds none that is not 1 */
-        return take(self, row->kind == LOAD ? ONE : DONE);
-    }
-    if (row->flag != LOCK) {
-        did->offset = self->flags_offset + self->index * self->entry_stride + place_of(self, row, rank);
-        byte = (Byte *)((unsigned char *)self->buffer.buf + did->offset);
-    }
-    if (row->kind == LOAD) {
-        value = load(byte, row->ordering);
-    } else if (row->kind == STORE) {
-        store(byte, value, row->ordering);
-    } else {
-        value = exchange(byte, value, row->ordering);
-    }
-    did->value = value;
-    if (!several) {
-        return take(self, row->kind != LOAD ? DONE : value ? ONE : ZERO);
-    }
-    self->visited += 1;
-    self->zeros += row->kind == LOAD && value != 1;
-    if (self->zeros > row->missing_allowed) {
-        return take(self, ZERO); /* the first flag too many decides */
-    }
-    if (self->visited < count_of(self, row)) {
-        return GOING;
-    }
-    return take(self, row->kind == LOAD ? ONE : DONE);
-}
-
-static int
-enter(Runner *self, int call)
-{
-    if (call == FORWARD) {
-        return land(self, 0);
-    }
-    self->pc = self->payload_pc;
-    return take(self, call);
-}
-
-/* ---- Runner: its methods ------------------------------------------------------------------------------------------- */
+/* ---- Running ------------------------------------------------------------------------------------------------------- */
 
 static int
 check_usable(Runner *self)
@@ -285,26 +115,59 @@ let_others_run(Runner *self)
     return status;
 }
 
-static PyObject *
-run(Runner *self, int call)
+static uint32_t *
+own_word(const Runner *self)
 {
-    Did did;
-    int result, left = ACCESSES_BETWEEN_SIGNALS;
-    if (check_usable(self) < 0) {
-        return NULL;
+    const Actor *actor = &self->actor;
+    return (uint32_t *)(void *)(actor->base + actor->awake_offset + 4 * actor->own);
+}
+
+/* Sleep while the own word is 0. From the look at is_roused until others run nobody can rouse; from there on the word changes
+ * when somebody does, so that the kernel does not lie down. */
+static void
+lie_down(Runner *self, Sleep *sleep)
+{
+    if (self->is_roused) {
+        return;
     }
-    result = enter(self, call);
+    self->is_busy = self->is_asleep = 1;
+    Py_BEGIN_ALLOW_THREADS
+    sleep->error = sleep_on(own_word(self), 0, sleep->timeout);
+    Py_END_ALLOW_THREADS
+    self->is_busy = self->is_asleep = 0;
+}
+
+/* Run a call to its end: its result, or -1 and an error. Without `sleep` nobody lies down. */
+static int
+run(Runner *self, int call, Sleep *sleep)
+{
+    Actor *actor = &self->actor;
+    Did did;
+    int result = enter(actor, call), left = ACCESSES_BETWEEN_SIGNALS;
     while (result == GOING) {
         if (left-- == 0) {
             if (let_others_run(self) < 0) {
-                self->is_going = 0;
-                return NULL;
+                actor->is_going = 0;
+                return -1;
             }
             left = ACCESSES_BETWEEN_SIGNALS;
         }
-        result = visit(self, self->visited, &did);
+        if (sleep != NULL && actor->rows[actor->pc].kind == SLEEP) {
+            lie_down(self, sleep);
+            result = take(actor, DONE);
+        } else {
+            result = visit(actor, actor->visited, &did);
+        }
     }
-    return PyLong_FromLong(result);
+    return result;
+}
+
+static PyObject *
+run_alone(PyObject *object, int call)
+{
+    Runner *self = (Runner *)object;
+    const int result = check_usable(self) < 0 ? -1 : run(self, call, NULL);
+    return result < 0 ? NULL : PyLong_FromLong(result);
 }
 
 PyDoc_STRVAR(begin_doc, "Run from the first row to the caller's part (FOUND), to waiting (WAIT) or to the end (ENDED).");
@@ -312,7 +175,7 @@ PyDoc_STRVAR(begin_doc, "Run from the first row to the caller's part (FOUND), to
 static PyObject *
 Runner_begin(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
-    return run((Runner *)self, FORWARD);
+    return run_alone(self, BEGIN);
 }
 
 PyDoc_STRVAR(finish_doc, "The caller's part is done: run from there to the end of the table.");
@@ -320,7 +183,7 @@ PyDoc_STRVAR(finish_doc, "The caller's part is done: run from there to the end o
 static PyObject *
 Runner_finish(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
-    return run((Runner *)self, DONE);
+    return run_alone(self, FINISH);
 }
 
 PyDoc_STRVAR(abort_doc, "The caller has given its part up: run from there.");
@@ -328,7 +191,7 @@ PyDoc_STRVAR(abort_doc, "The caller has given its part up: run from there.");
 static PyObject *
 Runner_abort(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
-    return run((Runner *)self, ABORTED);
+    return run_alone(self, ABORT);
 }
 
 PyDoc_STRVAR(where_doc, "The index of the current block.");
@@ -336,11 +199,360 @@ PyDoc_STRVAR(where_doc, "The index of the current block.");
 static PyObject *
 Runner_where(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
-    return PyLong_FromSsize_t(((Runner *)self)->index);
+    return PyLong_FromSsize_t(((Runner *)self)->actor.index);
 }
 
+PyDoc_STRVAR(done_doc, "How many blocks the actor is done with, which is the number of the current one.");
+
+static PyObject *
+Runner_done(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    return PyLong_FromUnsignedLongLong(((Runner *)self)->actor.done);
+}
+
+PyDoc_STRVAR(resume_doc, "Stand at the block after so many, in the ring's order, and note that number as the position.");
+
+static PyObject *
+Runner_resume(PyObject *object, PyObject *number)
+{
+    Runner *self = (Runner *)object;
+    Actor *actor = &self->actor;
+    unsigned long long done;
+    if (check_usable(self) < 0) {
+        return NULL;
+    }
+    done = PyLong_AsUnsignedLongLong(number);
+    if (done == (unsigned long long)-1 && PyErr_Occurred()) {
+        if (PyErr_ExceptionMatches(PyExc_OverflowError)) {
+            PyErr_Clear();
+            PyErr_Format(PyExc_ValueError, "a number of blocks is 0 or more and has 64 bits, and not %R", number);
+        }
+        return NULL;
+    }
+    actor->done = done;
+    actor->index = (Py_ssize_t)(done % (unsigned long long)actor->blocks);
+    actor->is_going = actor->is_held = 0;
+    note_position(actor, done, RELEASE);
+    Py_RETURN_NONE;
+}
+
+/* ---- Sleeping ------------------------------------------------------------------------------------------------------ */
+
+PyDoc_STRVAR(rest_doc,
+"rest(timeout_seconds, /)\n--\n\n"
+"Run from where waiting leads: lie down, and sleep for up to so many seconds (None: for ever) while the own word is 0.\n\n"
+"Returns FOUND (looking again has found the block: it is the caller's) or ENDED (look again). What a signal handler raises is\n"
+"raised when the actor has got up. A signal that comes just before the sleep does not end it: whoever must notice signals soon,\n"
+"rests for a bounded time and again.");
+
+static PyObject *
+Runner_rest(PyObject *object, PyObject *timeout_seconds)
+{
+    Runner *self = (Runner *)object;
+    struct kernel_time timeout = {0, 0};
+    const int has_timeout = get_timeout(timeout_seconds, &timeout);
+    Sleep sleep = {has_timeout ? &timeout : NULL, 0};
+    int result;
+    if (has_timeout < 0 || check_usable(self) < 0) {
+        return NULL;
+    }
+    if (self->actor.rests_at == 0) {
+        PyErr_SetString(PyExc_ValueError, "in this table no row lies down: look again instead");
+        return NULL;
+    }
+    result = self->is_roused ? ENDED : run(self, REST, &sleep);
+    self->is_roused = 0;
+    if (result < 0) {
+        return NULL;
+    }
+    if (sleep.error == EINTR && PyErr_CheckSignals() < 0) {
+        self->actor.is_held = 0;
+        return NULL;
+    }
+    if (sleep.error != 0 && sleep.error != EAGAIN && sleep.error != ETIMEDOUT && sleep.error != EINTR) {
+        errno = sleep.error;
+        return PyErr_SetFromErrno(PyExc_OSError);
+    }
+    return PyLong_FromLong(result);
+}
+
+PyDoc_STRVAR(rouse_doc, "From any thread: end the present rest at once, or the next one if none is on.");
+
+static PyObject *
+Runner_rouse(PyObject *object, PyObject *Py_UNUSED(ignored))
+{
+    Runner *self = (Runner *)object;
+    self->is_roused = 1;
+    if (self->is_asleep && self->pid == getpid()) { /* just before the kernel, or in it */
+        store_word((Word *)own_word(self), 1, RELAXED);
+        wake_up(own_word(self), INT_MAX);
+    }
+    Py_RETURN_NONE;
+}
+
+/* ---- Looking again ------------------------------------------------------------------------------------------------- */
+
+/* Whether a message can be sent or received now: nobody is inside, no block is out, and there is a segment. */
+static int
+is_available(const Runner *self)
+{
+    return !self->in_use && !self->is_busy && !self->actor.is_held && self->buffer.obj != NULL;
+}
+
+/* Tell the processor that somebody looks again and again: it then leaves the other side more of what they share. */
+static void
+take_breath(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ __volatile__("yield");
+#endif
+}
+
+static double
+now_seconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+}
+
+/* Look once, and do not hold what was found: the next call finds it again. */
+static int
+look(Runner *self)
+{
+    const int result = run(self, BEGIN, NULL);
+    self->actor.is_held = 0;
+    return result;
+}
+
+static int
+seek(Runner *self, Py_ssize_t spins, double yield_seconds)
+{
+    int result = look(self);
+    double until;
+    for (Py_ssize_t spin = 0; spin < spins && result == WAIT; spin++) {
+        take_breath();
+        result = look(self);
+    }
+    if (result != WAIT || yield_seconds <= 0) {
+        return result;
+    }
+    until = now_seconds() + yield_seconds;
+    while (result == WAIT && !self->is_roused && now_seconds() < until) {
+        self->is_busy = 1;
+        Py_BEGIN_ALLOW_THREADS
+        sched_yield();
+        Py_END_ALLOW_THREADS
+        self->is_busy = 0;
+        result = look(self);
+    }
+    return result;
+}
+
+PyDoc_STRVAR(seek_doc,
+"seek(spin_count, yield_seconds, /)\n--\n\n"
+"Look for the block: at once, again so many times, and then for so long with the processor given away between two looks.\n\n"
+"Returns FOUND (it is not held: the next call finds it again), WAIT, or BUSY: somebody is inside, or a block is held. Other\n"
+"threads run meanwhile.");
+
+static PyObject *
+Runner_seek(PyObject *object, PyObject *const *arguments, Py_ssize_t count)
+{
+    Runner *self = (Runner *)object;
+    Py_ssize_t spins;
+    double yield_seconds;
+    int result;
+    if (count != 2) {
+        return PyErr_Format(PyExc_TypeError, "seek takes 2 arguments, and not %zd", count);
+    }
+    yield_seconds = PyFloat_AsDouble(arguments[1]);
+    if (yield_seconds == -1.0 && PyErr_Occurred()) {
+        return NULL;
+    }
+    if (get_size(arguments[0], "spin_count", 0, PY_SSIZE_T_MAX, &spins) < 0) {
+        return NULL;
+    }
+    result = !self->is_busy && !self->actor.is_held && self->buffer.obj != NULL ? seek(self, spins, yield_seconds) : BUSY;
+    return result < 0 ? NULL : PyLong_FromLong(result);
+}
+
+/* ---- Messages ------------------------------------------------------------------------------------------------------ */
+
+/* Whether the caller's part is of that kind. */
+static int
+check_side(const Runner *self, int kind, const char *why)
+{
+    if (self->actor.rows[self->actor.payload_pc].kind != kind) {
+        PyErr_SetString(PyExc_ValueError, why);
+        return -1;
+    }
+    return 0;
+}
+
+static unsigned char *
+current_frame(const Runner *self)
+{
+    return self->actor.base + self->data_offset + self->actor.index * self->block_stride;
+}
+
+static void
+copy(Runner *self, void *to, const void *from, size_t length)
+{
+    if (length < COPY_ALONE_BYTES) {
+        memmove(to, from, length);
+        return;
+    }
+    self->is_busy = 1;
+    Py_BEGIN_ALLOW_THREADS
+    memmove(to, from, length);
+    Py_END_ALLOW_THREADS
+    self->is_busy = 0;
+}
+
+static int
+send_whole(Runner *self, uint32_t kind, const Py_buffer *data)
+{
+    const uint64_t length = (uint64_t)data->len;
+    unsigned char *frame;
+    int result;
+    if (!is_available(self)) {
+        return BUSY;
+    }
+    if (data->len > self->chunk_bytes) {
+        return TOO_LARGE;
+    }
+    result = run(self, BEGIN, NULL);
+    if (result != FOUND) {
+        return result;
+    }
+    const Frame header = {LITTLE_64(self->actor.done), LITTLE_64(length), LITTLE_32(kind), LITTLE_32((uint32_t)WHOLE),
+                          LITTLE_64(length)};
+    frame = current_frame(self);
+    memcpy(frame, &header, sizeof(header));
+    copy(self, frame + sizeof(header), data->buf, (size_t)data->len);
+    return run(self, FINISH, NULL) < 0 ? -1 : FOUND;
+}
+
+PyDoc_STRVAR(send_doc,
+"send(kind, data, /)\n--\n\n"
+"Write `data` (any contiguous buffer) into the current block, as a message of one part, and run all rows.\n\n"
+"Returns FOUND (it is sent), WAIT (the block is busy), TOO_LARGE, or BUSY (a block is out, or somebody is inside); of these only\n"
+"the first has done anything.");
+
+static PyObject *
+Runner_send(PyObject *object, PyObject *const *arguments, Py_ssize_t count)
+{
+    Py_buffer data;
+    uint32_t kind;
+    int result;
+    if (count != 2) {
+        return PyErr_Format(PyExc_TypeError, "send takes 2 arguments, and not %zd", count);
+    }
+    if (check_side((Runner *)object, FILL, "in this table the caller reads: there is nothing to send") < 0) {
+        return NULL;
+    }
+    if (get_word_value(arguments[0], "kind", &kind) < 0 || PyObject_GetBuffer(arguments[1], &data, PyBUF_SIMPLE) < 0) {
+        return NULL;
+    }
+    result = send_whole((Runner *)object, kind, &data);
+    PyBuffer_Release(&data);
+    return result < 0 ? NULL : PyLong_FromLong(result);
+}
+
+/* Whether the frame is that of the next message, in one part, of a kind that is returned here. */
+static int
+is_plain(const Runner *self, const Frame *frame, PyObject *decode)
+{
+    const uint32_t kind = LITTLE_32(frame->kind);
+    const uint64_t length = LITTLE_64(frame->length);
+    if (LITTLE_64(frame->sequence) != self->actor.done || LITTLE_32(frame->part) != WHOLE || frame->total != frame->length ||
+        length > (uint64_t)self->chunk_bytes) {
+        return 0;
+    }
+    return kind == KIND_BYTES || (kind == KIND_PICKLE && length <= COPY_MAX_BYTES && decode != Py_None);
+}
+
+/* Copy the message out of its block, mark it as read, and keep it. FOUND: it is not one for that. */
+static int
+take_out(Runner *self, PyObject *decode)
+{
+    Frame frame;
+    PyObject *data;
+    int result = run(self, BEGIN, NULL);
+    if (result != FOUND) {
+        return result;
+    }
+    memcpy(&frame, current_frame(self), sizeof(frame)); /* once: others can write there */
+    if (!is_plain(self, &frame, decode)) {
+        return FOUND;
+    }
+    data = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)LITTLE_64(frame.length));
+    if (data == NULL) {
+        self->actor.is_held = 0; /* the next look finds the block again */
+        return -1;
+    }
+    copy(self, PyBytes_AsString(data), current_frame(self) + sizeof(frame), (size_t)PyBytes_Size(data));
+    if (run(self, FINISH, NULL) < 0) {
+        Py_DECREF(data);
+        return -1;
+    }
+    self->pending = data;
+    self->pending_kind = (long)LITTLE_32(frame.kind);
+    return ENDED;
+}
+
+static PyObject *
+decoded(Runner *self, PyObject *decode)
+{
+    PyObject *object, *data = self->pending;
+    Py_INCREF(data);
+    if (self->pending_kind == KIND_BYTES) {
+        return data;
+    }
+    self->is_busy = 1; /* decoding runs Python code, and so others */
+    object = PyObject_CallFunctionObjArgs(decode, data, NULL);
+    self->is_busy = 0;
+    Py_DECREF(data);
+    return object;
+}
+
+PyDoc_STRVAR(receive_doc,
+"receive(decode, /)\n--\n\n"
+"The next message, marked as read: its bytes, or what `decode` makes of them where they are a pickle.\n\n"
+"It stays in `pending` as well, and comes again, until that is set to None. Returns the runner itself when there is nothing to\n"
+"return, and then `result` says why: WAIT (the block is busy), BUSY (a block is out, or somebody is inside), FOUND (the block is\n"
+"the caller's, who must look at it himself: no message of one part, or not the next one, or too long for this way; or, where\n"
+"`pending` is set, that is a pickle, and `decode` is None).");
+
+static PyObject *
+Runner_receive(PyObject *object, PyObject *decode)
+{
+    Runner *self = (Runner *)object;
+    int result = BUSY;
+    if (check_side(self, READ, "in this table the caller writes: there is nothing to receive") < 0) {
+        return NULL;
+    }
+    if (is_available(self)) {
+        result = self->pending == NULL ? take_out(self, decode) : ENDED;
+        if (result < 0) {
+            return NULL;
+        }
+        if (self->pending != NULL && (self->pending_kind == KIND_BYTES || decode != Py_None)) {
+            return decoded(self, decode);
+        }
+        result = self->pending != NULL ? FOUND : result;
+    }
+    self->result = result;
+    Py_INCREF(object);
+    return object;
+}
+
+/* ---- Stepping ------------------------------------------------------------------------------------------------------ */
+
 PyDoc_STRVAR(enter_doc,
-"Stand before the first access of the call named 'begin', 'finish' or 'abort', and make none.\n\n"
+"Stand before the first access of the call named 'begin', 'finish', 'abort' or 'rest', and make none.\n\n"
 "Returns GOING, or how the call ends where it makes no access.");
 
 static PyObject *
@@ -350,16 +562,16 @@ Runner_enter(PyObject *object, PyObject *name)
     static const struct {
         const char *name;
         int call;
-    } calls[] = {{"begin", FORWARD}, {"finish", DONE}, {"abort", ABORTED}};
+    } calls[] = {{"begin", BEGIN}, {"finish", FINISH}, {"abort", ABORT}, {"rest", REST}};
     if (check_usable(self) < 0) {
         return NULL;
     }
     for (size_t number = 0; PyUnicode_Check(name) && number < sizeof(calls) / sizeof(calls[0]); number++) {
         if (PyUnicode_CompareWithASCIIString(name, calls[number].name) == 0) {
-            return PyLong_FromLong(enter(self, calls[number].call));
+            return PyLong_FromLong(enter(&self->actor, calls[number].call));
         }
     }
-    PyErr_Format(PyExc_ValueError, "a call is 'begin', 'finish' or 'abort', and not %R", name);
+    PyErr_Format(PyExc_ValueError, "a call is 'begin', 'finish', 'abort' or 'rest', and not %R", name);
     return NULL;
 }
 
@@ -369,7 +581,7 @@ check_going(Runner *self)
     if (check_usable(self) < 0) {
         return -1;
     }
-    if (!self->is_going) {
+    if (!self->actor.is_going) {
         PyErr_SetString(PyExc_ValueError, "this runner stands before no access: enter a call first");
         return -1;
     }
@@ -378,7 +590,7 @@ check_going(Runner *self)
 
 /* Of several flags: the flags that are left to visit, all of them when the row begins. */
 static Py_ssize_t
-begin_to_visit(Runner *self, const Row *row)
+begin_to_visit(Actor *self, const Row *row)
 {
     const Py_ssize_t count = count_of(self, row);
     for (Py_ssize_t rank = 0; self->visited == 0 && rank < count; rank++) {
@@ -394,22 +606,23 @@ static PyObject *
 Runner_stop(PyObject *object, PyObject *Py_UNUSED(ignored))
 {
     Runner *self = (Runner *)object;
+    Actor *actor = &self->actor;
     const Row *row;
     PyObject *ranks, *tuple, *number;
     int status;
     if (check_going(self) < 0) {
         return NULL;
     }
-    row = &self->rows[self->pc];
+    row = &actor->rows[actor->pc];
     if (!is_several(row)) {
-        return Py_BuildValue("in(i)", self->pc, self->index, 0);
+        return Py_BuildValue("in(i)", actor->pc, actor->index, 0);
     }
     ranks = PyList_New(0);
     if (ranks == NULL) {
         return NULL;
     }
-    for (Py_ssize_t rank = 0, count = begin_to_visit(self, row); rank < count; rank++) {
-        if (!self->is_visited[rank]) {
+    for (Py_ssize_t rank = 0, count = begin_to_visit(actor, row); rank < count; rank++) {
+        if (!actor->is_visited[rank]) {
             number = PyLong_FromSsize_t(rank);
             status = number == NULL ? -1 : PyList_Append(ranks, number);
             Py_XDECREF(number);
@@ -421,36 +634,38 @@ Runner_stop(PyObject *object, PyObject *Py_UNUSED(ignored))
     }
     tuple = PyList_AsTuple(ranks);
     Py_DECREF(ranks);
-    return tuple == NULL ? NULL : Py_BuildValue("inN", self->pc, self->index, tuple);
+    return tuple == NULL ? NULL : Py_BuildValue("inN", actor->pc, actor->index, tuple);
 }
 
 PyDoc_STRVAR(step_doc,
 "Make one access: the one before which the runner stands; of several flags, to that of the given rank.\n\n"
 "Returns GOING or how the call has ended, the offset in the buffer of the byte that was touched (-1: none of the buffer), and\n"
-"the value that was loaded or stored (the old one of an exchange; -1: no access). Raises ValueError for a rank that is not left.");
+"the value that was loaded or stored (the old one of an exchange; -1: no access). Nobody lies down: of a sleep the value is 0 if\n"
+"the kernel would, and 1 if not; of a wake it is how many were woken. Raises ValueError for a rank that is not left.");
 
 static PyObject *
 Runner_step(PyObject *object, PyObject *argument)
 {
     Runner *self = (Runner *)object;
+    Actor *actor = &self->actor;
     Py_ssize_t rank = PyNumber_AsSsize_t(argument, PyExc_ValueError);
     Did did;
     int result;
     if ((rank == -1 && PyErr_Occurred()) || check_going(self) < 0) {
         return NULL;
     }
-    if (is_several(&self->rows[self->pc])) {
-        const Py_ssize_t count = begin_to_visit(self, &self->rows[self->pc]);
+    if (is_several(&actor->rows[actor->pc])) {
+        const Py_ssize_t count = begin_to_visit(actor, &actor->rows[actor->pc]);
         if (count > 0) {
-            if (rank < 0 || rank >= count || self->is_visited[rank]) {
+            if (rank < 0 || rank >= count || actor->is_visited[rank]) {
                 PyErr_Format(PyExc_ValueError, "rank %zd is not one of those left to visit", rank);
                 return NULL;
             }
-            self->is_visited[rank] = 1;
+            actor->is_visited[rank] = 1;
         }
     }
-    result = visit(self, rank, &did);
-    return Py_BuildValue("ini", result, did.offset, did.value);
+    result = visit(actor, rank, &did);
+    return Py_BuildValue("inL", result, did.offset, did.value);
 }
 
 PyDoc_STRVAR(release_doc, "Let go of the buffer; the runner cannot run any more. Again does nothing.");
@@ -460,6 +675,7 @@ Runner_release(PyObject *object, PyObject *Py_UNUSED(ignored))
 {
     Runner *self = (Runner *)object;
     if (self->buffer.obj != NULL) {
+        self->is_busy = self->is_busy && self->pid == getpid();
         if (check_usable(self) < 0) {
             return NULL;
         }
@@ -468,152 +684,159 @@ Runner_release(PyObject *object, PyObject *Py_UNUSED(ignored))
     Py_RETURN_NONE;
 }
 
-/* ---- Runner: making one -------------------------------------------------------------------------------------------- */
+/* ---- Its attributes ------------------------------------------------------------------------------------------------ */
 
-/* A whole number in its bounds; anything else is an error that names it. */
-static int
-get_size(PyObject *object, const char *name, Py_ssize_t least, Py_ssize_t most, Py_ssize_t *size)
+static PyObject *
+get_in_use(PyObject *object, void *Py_UNUSED(closure))
 {
-    *size = PyNumber_AsSsize_t(object, PyExc_ValueError);
-    if (*size == -1 && PyErr_Occurred()) {
-        return -1;
-    }
-    if (*size < least || *size > most) {
-        PyErr_Format(PyExc_ValueError, "%s is %zd, and it lies between %zd and %zd", name, *size, least, most);
+    const Runner *self = (Runner *)object;
+    return PyBool_FromLong(self->in_use || self->is_busy);
+}
+
+static int
+refuse_deletion(PyObject *value)
+{
+    if (value == NULL) {
+        PyErr_SetString(PyExc_AttributeError, "attributes of a runner cannot be deleted");
         return -1;
     }
     return 0;
 }
 
 static int
-refuse_row(Py_ssize_t pc, const char *why)
+set_in_use(PyObject *object, PyObject *value, void *Py_UNUSED(closure))
 {
-    PyErr_Format(PyExc_ValueError, "row %zd: %s", pc, why);
-    return -1;
+    const int is_true = refuse_deletion(value) < 0 ? -1 : PyObject_IsTrue(value);
+    if (is_true >= 0) {
+        ((Runner *)object)->in_use = (char)is_true;
+    }
+    return is_true < 0 ? -1 : 0;
 }
 
-/* The numbers of one row, each in its bounds; `rows` is how many there are. */
-static int
-read_row(PyObject *object, Py_ssize_t pc, Py_ssize_t rows, Row *row)
+static PyObject *
+get_pending(PyObject *object, void *Py_UNUSED(closure))
 {
-    static const struct {
-        const char *name;
-        Py_ssize_t most;
-    } fields[FIELDS_BEFORE_BRANCHES] = {
-        {"kind", KINDS - 1}, {"ordering", ORDERINGS - 1}, {"flag", FLAGS - 1}, {"value", 1}, {"missing_allowed", MISSING_MAX},
-    };
-    Py_ssize_t numbers[FIELDS];
-    PyObject *tuple = PySequence_Tuple(object);
-    if (tuple == NULL) {
+    PyObject *pending = ((Runner *)object)->pending;
+    pending = pending == NULL ? Py_None : pending;
+    Py_INCREF(pending);
+    return pending;
+}
+
+static int
+set_pending(PyObject *object, PyObject *value, void *Py_UNUSED(closure))
+{
+    Runner *self = (Runner *)object;
+    PyObject *pending = self->pending;
+    if (refuse_deletion(value) < 0) {
         return -1;
     }
-    if (PyTuple_Size(tuple) != FIELDS) {
-        Py_DECREF(tuple);
-        return refuse_row(pc, "it has not as many numbers as a row has");
+    if (value != Py_None) {
+        PyErr_SetString(PyExc_TypeError, "pending is set to None by whoever has taken the message, and to nothing else");
+        return -1;
     }
-    for (int number = 0; number < FIELDS; number++) {
-        const int in_branch = number - FIELDS_BEFORE_BRANCHES, part = in_branch % FIELDS_OF_A_BRANCH;
-        const char *name = in_branch < 0 ? fields[number].name : part == 0 ? "edge" : part == 1 ? "pc" : "advance";
-        const Py_ssize_t most = in_branch < 0 ? fields[number].most
-                                : part == 0   ? EDGES - 1
-                                : part == 1   ? rows - 1
-                                              : ADVANCE_MAX;
-        if (get_size(PyTuple_GetItem(tuple, number), name, 0, most, &numbers[number]) < 0) {
-            Py_DECREF(tuple);
-            return -1;
-        }
+    self->pending = NULL;
+    Py_XDECREF(pending);
+    return 0;
+}
+
+static PyObject *
+get_pending_kind(PyObject *object, void *Py_UNUSED(closure))
+{
+    return PyLong_FromLong(((Runner *)object)->pending_kind);
+}
+
+static PyObject *
+get_result(PyObject *object, void *Py_UNUSED(closure))
+{
+    return PyLong_FromLong(((Runner *)object)->result);
+}
+
+static PyObject *
+get_can_rest(PyObject *object, void *Py_UNUSED(closure))
+{
+    return PyBool_FromLong(((Runner *)object)->actor.rests_at != 0);
+}
+
+static PyObject *
+get_views(PyObject *object, void *Py_UNUSED(closure))
+{
+    return Py_BuildValue("(O)", object);
+}
+
+/* ---- Making one ---------------------------------------------------------------------------------------------------- */
+
+/* Whether `count` pieces of `length` bytes, `stride` apart, lie in the buffer. Written so that no sum or product overflows. */
+static int
+check_pieces(const Runner *self, const char *name, Py_ssize_t offset, Py_ssize_t count, Py_ssize_t length, Py_ssize_t stride)
+{
+    const Py_ssize_t all = self->buffer.len;
+    if (stride < length) {
+        PyErr_Format(PyExc_ValueError, "%s of %zd bytes do not fit a stride of %zd", name, length, stride);
+        return -1;
     }
-    Py_DECREF(tuple);
-    row->kind = (unsigned char)numbers[0];
-    row->ordering = (unsigned char)numbers[1];
-    row->flag = (unsigned char)numbers[2];
-    row->value = (unsigned char)numbers[3];
-    row->missing_allowed = (int)numbers[4];
-    for (int outcome = 0; outcome < OUTCOMES; outcome++) {
-        const Py_ssize_t *branch = &numbers[FIELDS_BEFORE_BRANCHES + outcome * FIELDS_OF_A_BRANCH];
-        row->branches[outcome] = (Branch){(int)branch[1], (int)branch[2], (unsigned char)branch[0]};
+    if (offset > all - length || (all - length - offset) / stride < count - 1) {
+        PyErr_Format(
+            PyExc_ValueError, "%zd %s of %zd bytes, %zd apart, from offset %zd on, do not lie in a buffer of %zd bytes", count, name,
+            length, stride, offset, all);
+        return -1;
     }
     return 0;
 }
 
-/* Whether the numbers make a row: an access that there is, with just the branches that it can take. */
+/* Whether a number of so many bytes can be accessed at once. */
 static int
-check_row(const Runner *self, Py_ssize_t pc, const Row *row)
+check_boundary(const Runner *self, const char *name, Py_ssize_t offset, unsigned bytes)
 {
-    const int touches_a_flag = row->kind == LOAD || row->kind == STORE || row->kind == EXCHANGE;
-    if (!(RULES[row->kind].orderings & BIT(row->ordering))) {
-        return refuse_row(pc, "an access of this kind has no such ordering");
-    }
-    if (touches_a_flag != (row->flag != NOTHING)) {
-        return refuse_row(pc, "loads, stores and exchanges name a flag, and nothing else does");
-    }
-    if ((row->flag == OWN || row->flag == NEIGHBOUR) && self->own == 0) {
-        return refuse_row(pc, "the writer has no read flag of its own, and no neighbour");
-    }
-    for (int outcome = 0; outcome < OUTCOMES; outcome++) {
-        const Branch *branch = &row->branches[outcome];
-        if ((branch->edge != NONE) != !!(RULES[row->kind].outcomes & BIT(outcome))) {
-            return refuse_row(pc, "it must have branches for just the outcomes that its access has");
-        }
-        if ((branch->edge == WAITED || branch->edge == FINISHED) && branch->pc != 0) {
-            return refuse_row(pc, "after waiting and at the end an actor goes to the first row");
-        }
+    if ((uintptr_t)((unsigned char *)self->buffer.buf + offset) % bytes != 0) {
+        PyErr_Format(PyExc_ValueError, "%s at offset %zd does not lie on a multiple of %u bytes in memory", name, offset, bytes);
+        return -1;
     }
     return 0;
 }
 
-static int
-read_rows(Runner *self, PyObject *object)
-{
-    PyObject *tuple = PySequence_Tuple(object);
-    Py_ssize_t count = tuple == NULL ? -1 : PyTuple_Size(tuple);
-    int payloads = 0, status = -1;
-    if (tuple == NULL) {
-        return -1;
-    }
-    if (count < 1 || count > ROWS_MAX) {
-        PyErr_Format(PyExc_ValueError, "a table has 1 to %d rows, and not %zd", ROWS_MAX, count);
-        goto done;
-    }
-    self->rows = PyMem_Calloc((size_t)count, sizeof(Row));
-    if (self->rows == NULL) {
-        PyErr_NoMemory();
-        goto done;
-    }
-    self->row_count = (int)count;
-    for (Py_ssize_t pc = 0; pc < count; pc++) {
-        Row *row = &self->rows[pc];
-        if (read_row(PyTuple_GetItem(tuple, pc), pc, count, row) < 0 || check_row(self, pc, row) < 0) {
-            goto done;
-        }
-        if (row->kind == FILL || row->kind == READ) {
-            payloads += 1;
-            self->payload_pc = (int)pc;
-        }
-    }
-    if (payloads != 1) {
-        PyErr_Format(PyExc_ValueError, "a table has one row in which the block is the caller's, and not %d", payloads);
-        goto done;
-    }
-    status = 0;
-done:
-    Py_DECREF(tuple);
-    return status;
-}
-
-/* Whether all entries lie inside the buffer. Written so that no sum or product can overflow. */
 static int
 check_extent(const Runner *self)
 {
-    const Py_ssize_t entry = 1 + self->readers, length = self->buffer.len;
-    if (self->entry_stride < entry) {
-        PyErr_Format(PyExc_ValueError, "entries of %zd bytes do not fit a stride of %zd", entry, self->entry_stride);
+    const Actor *actor = &self->actor;
+    const Py_ssize_t frame = (Py_ssize_t)sizeof(Frame) + self->chunk_bytes;
+    if (check_pieces(self, "entries", actor->flags_offset, actor->blocks, 1 + actor->readers, actor->entry_stride) < 0 ||
+        check_pieces(self, "blocks", self->data_offset, actor->blocks, frame, self->block_stride) < 0 ||
+        check_pieces(self, "words", actor->awake_offset, 1 + actor->readers, 4, 4) < 0 ||
+        check_pieces(self, "positions", actor->position_offset, 1, 8, 8) < 0) {
         return -1;
     }
-    if (self->flags_offset > length - entry || (length - entry - self->flags_offset) / self->entry_stride < self->blocks - 1) {
-        PyErr_Format(
-            PyExc_ValueError, "%zd entries of %zd bytes, %zd apart, from offset %zd on, do not lie in a buffer of %zd bytes",
-            self->blocks, entry, self->entry_stride, self->flags_offset, length);
+    return check_boundary(self, "words", actor->awake_offset, 4) < 0 ? -1
+                                                                       : check_boundary(self, "positions", actor->position_offset, 8);
+}
+
+/* The sizes and places, each in its bounds. */
+static int
+get_sizes(Runner *self, PyObject *const *objects)
+{
+    Actor *actor = &self->actor;
+    const struct {
+        const char *name;
+        Py_ssize_t least, most;
+        Py_ssize_t *size;
+    } sizes[] = {
+        {"blocks", 1, PY_SSIZE_T_MAX, &actor->blocks},
+        {"flags_offset", 0, PY_SSIZE_T_MAX, &actor->flags_offset},
+        {"entry_stride", 1, PY_SSIZE_T_MAX, &actor->entry_stride},
+        {"readers", 0, INT_MAX, &actor->readers},
+        {"own", 0, INT_MAX, &actor->own},
+        {"position_offset", 0, PY_SSIZE_T_MAX, &actor->position_offset},
+        {"awake_offset", 0, PY_SSIZE_T_MAX, &actor->awake_offset},
+        {"data_offset", 0, PY_SSIZE_T_MAX, &self->data_offset},
+        {"block_stride", 1, PY_SSIZE_T_MAX, &self->block_stride},
+        {"chunk_bytes", 0, PY_SSIZE_T_MAX - (Py_ssize_t)sizeof(Frame), &self->chunk_bytes},
+    };
+    for (size_t number = 0; number < sizeof(sizes) / sizeof(sizes[0]); number++) {
+        if (get_size(objects[number], sizes[number].name, sizes[number].least, sizes[number].most, sizes[number].size) < 0) {
+            return -1;
+        }
+    }
+    if (actor->own > actor->readers) {
+        PyErr_Format(PyExc_ValueError, "own is %zd, and it lies between 0 and %zd", actor->own, actor->readers);
         return -1;
     }
     return 0;
@@ -622,24 +845,21 @@ check_extent(const Runner *self)
 static int
 fill_in(Runner *self, PyObject *args, PyObject *keywords)
 {
-    static char *names[] = {"buffer", "rows", "blocks", "flags_offset", "entry_stride", "readers", "own", NULL};
-    PyObject *buffer, *rows, *blocks, *flags_offset, *entry_stride, *readers, *own;
+    static char *names[] = {"buffer",          "rows",         "blocks",      "flags_offset", "entry_stride", "readers", "own",
+                            "position_offset", "awake_offset", "data_offset", "block_stride", "chunk_bytes",  NULL};
+    PyObject *buffer, *rows, *sizes[10];
     if (!PyArg_ParseTupleAndKeywords(
-            args, keywords, "OOOOOOO:Runner", names, &buffer, &rows, &blocks, &flags_offset, &entry_stride, &readers, &own)) {
+            args, keywords, "OOOOOOOOOOOO:Runner", names, &buffer, &rows, &sizes[0], &sizes[1], &sizes[2], &sizes[3], &sizes[4],
+            &sizes[5], &sizes[6], &sizes[7], &sizes[8], &sizes[9])) {
         return -1;
     }
-    if (get_size(blocks, "blocks", 1, PY_SSIZE_T_MAX, &self->blocks) < 0 ||
-        get_size(flags_offset, "flags_offset", 0, PY_SSIZE_T_MAX, &self->flags_offset) < 0 ||
-        get_size(entry_stride, "entry_stride", 1, PY_SSIZE_T_MAX, &self->entry_stride) < 0 ||
-        get_size(readers, "readers", 0, INT_MAX, &self->readers) < 0 ||
-        get_size(own, "own", 0, self->readers, &self->own) < 0) {
+    if (get_sizes(self, sizes) < 0 || read_rows(&self->actor, rows) < 0 ||
+        PyObject_GetBuffer(buffer, &self->buffer, PyBUF_WRITABLE) < 0 || check_extent(self) < 0) {
         return -1;
     }
-    if (read_rows(self, rows) < 0 || PyObject_GetBuffer(buffer, &self->buffer, PyBUF_WRITABLE) < 0 || check_extent(self) < 0) {
-        return -1;
-    }
-    self->is_visited = PyMem_Calloc((size_t)self->readers + 1, 1);
-    if (self->is_visited == NULL) {
+    self->actor.base = self->buffer.buf;
+    self->actor.is_visited = PyMem_Calloc((size_t)self->actor.readers + 1, 1);
+    if (self->actor.is_visited == NULL) {
         PyErr_NoMemory();
         return -1;
     }
@@ -654,7 +874,8 @@ Runner_new(PyTypeObject *type, PyObject *args, PyObject *keywords)
     if (self == NULL) {
         return NULL;
     }
-    atomic_init(&self->lock, 0);
+    atomic_init(&self->actor.lock, 0);
+    self->pid = getpid();
     if (fill_in(self, args, keywords) < 0) {
         Py_DECREF(self);
         return NULL;
@@ -671,23 +892,34 @@ Runner_dealloc(PyObject *object)
     if (self->buffer.obj != NULL) {
         PyBuffer_Release(&self->buffer);
     }
-    PyMem_Free(self->rows);
-    PyMem_Free(self->is_visited);
+    PyMem_Free(self->actor.rows);
+    PyMem_Free(self->actor.is_visited);
+    Py_XDECREF(self->pending);
     free_it(self);
     Py_DECREF(type);
 }
 
 PyDoc_STRVAR(Runner_doc,
-"Runner(buffer, rows, blocks, flags_offset, entry_stride, readers, own)\n--\n\n"
+"Runner(buffer, rows, blocks, flags_offset, entry_stride, readers, own, position_offset, awake_offset, data_offset, block_stride,\n"
+"       chunk_bytes)\n--\n\n"
 "An actor that runs encoded rows on the flags in a buffer: `blocks` entries, each the written flag and then `readers` read\n"
-"flags, `entry_stride` bytes apart from `flags_offset` on. `own`: 0 for the writer, 1 + rank for a reader. It stands at\n"
-"block 0. It holds the buffer until release(). Raises ValueError for what is no table, or lies outside of the buffer.");
+"flags, `entry_stride` bytes apart from `flags_offset` on. `own`: 0 for the writer, 1 + rank for a reader. Its position is the\n"
+"number at `position_offset`; the words of who is awake begin at `awake_offset`; the frames of the blocks, each with\n"
+"`chunk_bytes` of payload behind, are `block_stride` bytes apart from `data_offset` on. It stands at block 0, is done with none,\n"
+"and holds the buffer until release(). Raises ValueError for what is no table, or lies outside of the buffer.");
 
 static PyMethodDef runner_methods[] = {
     {"begin", Runner_begin, METH_NOARGS, begin_doc},
     {"finish", Runner_finish, METH_NOARGS, finish_doc},
     {"abort", Runner_abort, METH_NOARGS, abort_doc},
     {"where", Runner_where, METH_NOARGS, where_doc},
+    {"done", Runner_done, METH_NOARGS, done_doc},
+    {"resume", Runner_resume, METH_O, resume_doc},
+    {"rest", Runner_rest, METH_O, rest_doc},
+    {"rouse", Runner_rouse, METH_NOARGS, rouse_doc},
+    {"seek", (PyCFunction)(void (*)(void))Runner_seek, METH_FASTCALL, seek_doc},
+    {"send", (PyCFunction)(void (*)(void))Runner_send, METH_FASTCALL, send_doc},
+    {"receive", Runner_receive, METH_O, receive_doc},
     {"enter", Runner_enter, METH_O, enter_doc},
     {"stop", Runner_stop, METH_NOARGS, stop_doc},
     {"step", Runner_step, METH_O, step_doc},
@@ -695,11 +927,22 @@ static PyMethodDef runner_methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
+static PyGetSetDef runner_attributes[] = {
+    {"in_use", get_in_use, set_in_use, "Whether its caller says so, or somebody is inside: then no message goes through.", NULL},
+    {"pending", get_pending, set_pending, "A message that is marked as read, and that nobody has taken yet, or None.", NULL},
+    {"pending_kind", get_pending_kind, NULL, "What kind of message was pending last.", NULL},
+    {"result", get_result, NULL, "Why receive() had nothing to return.", NULL},
+    {"can_rest", get_can_rest, NULL, "Whether a row lies down.", NULL},
+    {"views", get_views, NULL, "What to release before the segment is closed: the runner.", NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
 static PyType_Slot runner_slots[] = {
     {Py_tp_doc, (void *)Runner_doc},
     {Py_tp_new, Runner_new},
     {Py_tp_dealloc, Runner_dealloc},
     {Py_tp_methods, runner_methods},
+    {Py_tp_getset, runner_attributes},
     {0, NULL},
 };
 
@@ -710,200 +953,6 @@ static PyType_Spec runner_spec = {
     .slots = runner_slots,
 };
 
-/* ---- Waiting for a word -------------------------------------------------------------------------------------------- */
-
-/* How a wait ends. */
-enum waited { WOKEN, CHANGED, TIMED_OUT, INTERRUPTED };
-
-/* Longer waits are waits for ever: it is more than thirty years, and fits a 32-bit number of seconds. */
-#define SECONDS_MAX 1e9
-
-#ifdef __linux__
-
-/* The words that waits and wakes are about lie in memory that several processes share, so the calls are not the cheaper
- * FUTEX_PRIVATE ones. The system call takes a pair of longs for the time, whatever the C library's timespec is. */
-struct kernel_time {
-    long seconds, nanoseconds;
-};
-
-static long
-futex(void *word, int operation, uint32_t value, const struct kernel_time *timeout)
-{
-    return syscall(SYS_futex, word, operation, value, timeout, NULL, 0);
-}
-
-/* The value that the word must have for a wait to begin. */
-static int
-get_expected(PyObject *object, uint32_t *expected)
-{
-    const size_t value = PyLong_AsSize_t(object);
-    if (PyErr_Occurred() && !PyErr_ExceptionMatches(PyExc_OverflowError)) {
-        return -1;
-    }
-    if (PyErr_Occurred() || value > UINT32_MAX) {
-        PyErr_Clear();
-        PyErr_Format(PyExc_ValueError, "expected is %R, and it is a number of 32 bits, 0 or more", object);
-        return -1;
-    }
-    *expected = (uint32_t)value;
-    return 0;
-}
-
-/* Get hold of the buffer and find the word in it. On success the caller releases the buffer. */
-static uint32_t *
-get_word(PyObject *object, PyObject *offset_object, Py_buffer *buffer)
-{
-    Py_ssize_t offset;
-    unsigned char *word;
-    if (PyObject_GetBuffer(object, buffer, PyBUF_WRITABLE) < 0) {
-        return NULL;
-    }
-    if (buffer->len < 4) {
-        PyErr_SetString(PyExc_ValueError, "the buffer is smaller than a word of 4 bytes");
-    } else if (get_size(offset_object, "offset", 0, buffer->len - 4, &offset) == 0) {
-        word = (unsigned char *)buffer->buf + offset;
-        if ((uintptr_t)word % 4 == 0) {
-            return (uint32_t *)(void *)word;
-        }
-        PyErr_Format(PyExc_ValueError, "the word at offset %zd does not lie on a multiple of 4 bytes in memory", offset);
-    }
-    PyBuffer_Release(buffer);
-    return NULL;
-}
-
-/* Whether there is an end to the wait: 1 and its time, 0 (for ever), or -1 and an error. */
-static int
-get_timeout(PyObject *object, struct kernel_time *timeout)
-{
-    double seconds;
-    if (object == Py_None) {
-        return 0;
-    }
-    seconds = PyFloat_AsDouble(object);
-    if (seconds == -1.0 && PyErr_Occurred() && !PyErr_ExceptionMatches(PyExc_OverflowError)) {
-        return -1;
-    }
-    if (!(seconds >= 0)) { /* written so that it catches NaN; -1 also stands for a whole number beyond every float */
-        PyErr_Clear();
-        PyErr_Format(PyExc_ValueError, "timeout_seconds is %R, and it is None or a number of seconds, 0 or more", object);
-        return -1;
-    }
-    if (seconds >= SECONDS_MAX) {
-        return 0;
-    }
-    timeout->seconds = (long)seconds;
-    timeout->nanoseconds = (long)((seconds - (double)timeout->seconds) * 1e9);
-    return 1;
-}
-
-static PyObject *
-wait_for(PyObject *const *arguments, Py_ssize_t count)
-{
-    Py_buffer buffer;
-    struct kernel_time timeout = {0, 0};
-    const int has_timeout = count < 4 ? 0 : get_timeout(arguments[3], &timeout);
-    int error;
-    uint32_t *word, expected;
-    long status;
-    if (has_timeout < 0 || get_expected(arguments[2], &expected) < 0) {
-        return NULL;
-    }
-    word = get_word(arguments[0], arguments[1], &buffer);
-    if (word == NULL) {
-        return NULL;
-    }
-    Py_BEGIN_ALLOW_THREADS
-    status = futex(word, FUTEX_WAIT, expected, has_timeout ? &timeout : NULL);
-    error = errno;
-    Py_END_ALLOW_THREADS
-    PyBuffer_Release(&buffer);
-    if (status == 0) {
-        return PyLong_FromLong(WOKEN);
-    }
-    switch (error) {
-    case EAGAIN: return PyLong_FromLong(CHANGED);
-    case ETIMEDOUT: return PyLong_FromLong(TIMED_OUT);
-    case EINTR: return PyErr_CheckSignals() < 0 ? NULL : PyLong_FromLong(INTERRUPTED);
-    }
-    errno = error;
-    return PyErr_SetFromErrno(PyExc_OSError);
-}
-
-static PyObject *
-wake(PyObject *const *arguments)
-{
-    Py_buffer buffer;
-    Py_ssize_t most;
-    uint32_t *word;
-    long woken;
-    if (get_size(arguments[2], "count", 0, INT_MAX, &most) < 0) {
-        return NULL;
-    }
-    word = get_word(arguments[0], arguments[1], &buffer);
-    if (word == NULL) {
-        return NULL;
-    }
-    woken = futex(word, FUTEX_WAKE, (uint32_t)most, NULL);
-    PyBuffer_Release(&buffer);
-    return woken < 0 ? PyErr_SetFromErrno(PyExc_OSError) : PyLong_FromLong(woken);
-}
-
-#else
-
-static PyObject *
-refuse_platform(void)
-{
-    PyErr_SetString(PyExc_NotImplementedError, "waiting for a word of memory (futex) is there on Linux only");
-    return NULL;
-}
-
-static PyObject *
-wait_for(PyObject *const *arguments, Py_ssize_t count)
-{
-    (void)arguments, (void)count;
-    return refuse_platform();
-}
-
-static PyObject *
-wake(PyObject *const *arguments)
-{
-    (void)arguments;
-    return refuse_platform();
-}
-
-#endif
-
-PyDoc_STRVAR(futex_wait_doc,
-"futex_wait(buffer, offset, expected, timeout_seconds=None, /)\n--\n\n"
-"Sleep while the 32-bit word at that offset is `expected`, for up to `timeout_seconds` (None: for ever).\n\n"
-"Returns WOKEN (by a wake, or for no reason: look again), CHANGED (the word was another already), TIMED_OUT, or INTERRUPTED (a\n"
-"signal came, and its handler has run). What a handler raises is raised. Other threads run meanwhile. A signal that comes\n"
-"just before the sleep does not end it: whoever must notice signals soon, sleeps for a bounded time and looks again.");
-
-static PyObject *
-futex_wait(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t count)
-{
-    if (count != 3 && count != 4) {
-        PyErr_Format(PyExc_TypeError, "futex_wait takes 3 or 4 arguments, and not %zd", count);
-        return NULL;
-    }
-    return wait_for(arguments, count);
-}
-
-PyDoc_STRVAR(futex_wake_doc,
-"futex_wake(buffer, offset, count, /)\n--\n\n"
-"Wake up to `count` of those who wait for the word at that offset, in whatever process. Returns how many there were.");
-
-static PyObject *
-futex_wake(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t count)
-{
-    if (count != 3) {
-        PyErr_Format(PyExc_TypeError, "futex_wake takes 3 arguments, and not %zd", count);
-        return NULL;
-    }
-    return wake(arguments);
-}
-
 /* ---- The module ---------------------------------------------------------------------------------------------------- */
 
 static int
@@ -913,11 +962,13 @@ add_codes(PyObject *module)
         const char *name;
         int code;
     } codes[] = {
-        {"load", LOAD}, {"store", STORE}, {"exchange", EXCHANGE}, {"fence", FENCE}, {"fill", FILL}, {"read", READ},
+        {"load", LOAD}, {"store", STORE}, {"exchange", EXCHANGE}, {"fence", FENCE}, {"fill", FILL}, {"read", READ}, {"sleep", SLEEP},
+        {"wake", WAKE},
         {"plain", PLAIN}, {"relaxed", RELAXED}, {"acquire", ACQUIRE}, {"release", RELEASE}, {"acq_rel", ACQ_REL},
         {"seq_cst", SEQ_CST}, {"written", WRITTEN}, {"read[r]", OWN}, {"read[*]", EACH}, {"read[r+1]", NEIGHBOUR},
-        {"read[*-1]", BUT_LAST}, {"lock", LOCK}, {"0", ZERO}, {"1", ONE}, {"done", DONE}, {"aborted", ABORTED},
-        {"forward", FORWARD}, {"waited", WAITED}, {"restarted", RESTARTED}, {"finished", FINISHED},
+        {"read[*-1]", BUT_LAST}, {"lock", LOCK}, {"position", POSITION}, {"awake[me]", AWAKE},
+        {"awake[*]", OTHERS_AWAKE}, {"0", ZERO}, {"1", ONE}, {"done", DONE}, {"aborted", ABORTED},
+        {"forward", FORWARD}, {"waited", WAITED}, {"restarted", RESTARTED}, {"finished", FINISHED}, {"returned", RETURNED},
     };
     PyObject *names = PyDict_New(), *code;
     int status = names == NULL ? -1 : 0;
@@ -938,8 +989,10 @@ execute(PyObject *module)
         const char *name;
         int value;
     } constants[] = {
-        {"WAIT", WAIT}, {"FOUND", FOUND}, {"ENDED", ENDED}, {"GOING", GOING}, {"WOKEN", WOKEN}, {"CHANGED", CHANGED},
+        {"WAIT", WAIT}, {"FOUND", FOUND}, {"ENDED", ENDED}, {"GOING", GOING}, {"BUSY", BUSY}, {"TOO_LARGE", TOO_LARGE},
+        {"WOKEN", WOKEN}, {"CHANGED", CHANGED},
         {"TIMED_OUT", TIMED_OUT}, {"INTERRUPTED", INTERRUPTED}, {"ACCESSES_BETWEEN_SIGNALS", ACCESSES_BETWEEN_SIGNALS},
+        {"PICKLE", KIND_PICKLE}, {"BYTES", KIND_BYTES}, {"WHOLE", WHOLE}, {"COPY_MAX_BYTES", COPY_MAX_BYTES},
     };
     PyObject *type = PyType_FromModuleAndSpec(module, &runner_spec, NULL);
     int status = type == NULL ? -1 : PyModule_AddType(module, (PyTypeObject *)type);
@@ -961,7 +1014,7 @@ static PyModuleDef_Slot module_slots[] = {{Py_mod_exec, execute}, {0, NULL}};
 static struct PyModuleDef module_definition = {
     PyModuleDef_HEAD_INIT,
     .m_name = "ringbuffer.memory._native",
-    .m_doc = "Rows, executed on shared memory with the orderings that they name; waiting for a word, and waking.",
+    .m_doc = "Rows, executed on shared memory with the orderings that they name; messages; waiting for a word, and waking.",
     .m_size = 0,
     .m_methods = module_methods,
     .m_slots = module_slots,

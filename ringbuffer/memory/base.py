@@ -11,7 +11,7 @@ interface, because an access to it cannot be tried out and taken back; rows are 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, NamedTuple, Protocol
 
@@ -39,6 +39,10 @@ class Shape:
     words: int = 2
     ranks: tuple[int, ...] = ()
     sleeps: bool = False
+    flag_count: int = field(init=False, repr=False, compare=False)
+    """How many flags there are; locations below this are flags."""
+    word_end: int = field(init=False, repr=False, compare=False)
+    """Locations from ``flag_count`` and below this are payload words; those from here on are locks."""
 
     def __post_init__(self) -> None:
         for name, value, most in (
@@ -50,6 +54,8 @@ class Shape:
                 raise GeometryError(f"{name} is {value}, and a simulated ring has 1 to {most}")
         if not self.ranks:
             object.__setattr__(self, "ranks", (NOBODY, *range(self.readers)))
+        object.__setattr__(self, "flag_count", self.blocks * self.entry_size)
+        object.__setattr__(self, "word_end", self.flag_count + self.blocks * self.words)
 
     @property
     def actors(self) -> int:
@@ -60,16 +66,6 @@ class Shape:
     def entry_size(self) -> int:
         """How many flags a block has."""
         return 1 + self.readers
-
-    @property
-    def flag_count(self) -> int:
-        """How many flags there are; locations below this are flags."""
-        return self.blocks * self.entry_size
-
-    @property
-    def word_end(self) -> int:
-        """Locations from ``flag_count`` and below this are payload words; those from here on are locks."""
-        return self.flag_count + self.blocks * self.words
 
     @property
     def size(self) -> int:
@@ -197,6 +193,9 @@ class Memory(Protocol):
 
     def flush(self, state: Any, actor: int) -> tuple[int, int, Any] | None:
         """Let the oldest store of an actor's buffer reach memory: its location, its value, and the state after it."""
+
+    def learned(self, state: Any, actor: int, other: int) -> Any:
+        """The state when ``actor`` has learned from the kernel that ``other`` is gone: what that one did happens before."""
 
     def in_flight(self, state: Any, actor: int, block: int) -> bool:
         """Whether a payload word that the actor wrote to that block has not reached memory."""

@@ -15,7 +15,16 @@ from typing import Final, TypeAlias
 from ringbuffer.protocol import Edge, Flag, Instruction, Kind, Ordering, Outcome, Program
 
 NOTHING: Final = 0
-KINDS: Final = {Kind.LOAD: 0, Kind.STORE: 1, Kind.EXCHANGE: 2, Kind.FENCE: 3, Kind.FILL: 4, Kind.READ: 5}
+KINDS: Final = {
+    Kind.LOAD: 0,
+    Kind.STORE: 1,
+    Kind.EXCHANGE: 2,
+    Kind.FENCE: 3,
+    Kind.FILL: 4,
+    Kind.READ: 5,
+    Kind.SLEEP: 6,
+    Kind.WAKE: 7,
+}
 ORDERINGS: Final = {
     Ordering.PLAIN: 0,
     Ordering.RELAXED: 1,
@@ -24,9 +33,19 @@ ORDERINGS: Final = {
     Ordering.ACQ_REL: 4,
     Ordering.SEQ_CST: 5,
 }
-FLAGS: Final = {Flag.WRITTEN: 1, Flag.OWN: 2, Flag.EACH: 3, Flag.NEIGHBOUR: 4, Flag.BUT_LAST: 5, Flag.LOCK: 6}
+FLAGS: Final = {
+    Flag.WRITTEN: 1,
+    Flag.OWN: 2,
+    Flag.EACH: 3,
+    Flag.NEIGHBOUR: 4,
+    Flag.BUT_LAST: 5,
+    Flag.LOCK: 6,
+    Flag.POSITION: 7,
+    Flag.AWAKE: 8,
+    Flag.OTHERS_AWAKE: 9,
+}
 OUTCOMES: Final = {Outcome.ZERO: 0, Outcome.ONE: 1, Outcome.DONE: 2, Outcome.ABORTED: 3}
-EDGES: Final = {Edge.FORWARD: 1, Edge.WAITED: 2, Edge.RESTARTED: 3, Edge.FINISHED: 4}
+EDGES: Final = {Edge.FORWARD: 1, Edge.WAITED: 2, Edge.RESTARTED: 3, Edge.FINISHED: 4, Edge.RETURNED: 5}
 
 EncodedRow: TypeAlias = tuple[int, ...]
 

@@ -15,9 +15,12 @@ instead: no race is reported, and what wrong values can come of one is seen (as 
 
 Runs without end stay finite, because a state keeps only what somebody could still find out: stores that every actor has
 passed are dropped, places are counted from the oldest store left, views are cut down to what is news to anybody who could
-get them, and equal stores side by side are one. ``_Forgetting`` does that and says why it is sound. What may still grow without
+get them, and equal stores side by side are one (``forgetting.py``, which says why that is sound). What may still grow without
 end (an actor that stores on and on where another, who stores there too, does not look) is stopped: an actor that is
 :data:`AHEAD_MAX` stores ahead of the last one waits, and ``capped`` tells that it did.
+
+What the payload's words are decides nothing that an access does to views, so each access is worked out once for what is known
+(:class:`~ringbuffer.memory.knowledge.Knowledge`), whatever the payload holds.
 
 Limits: no load buffering (a load never returns a store that is yet to be made: no promises), no out-of-thin-air values, no
 ``seq_cst`` accesses (fences only), no consume. Release sequences by later stores of the same thread (C++11 to C++17) are not
@@ -30,16 +33,14 @@ in which no store is seen before an earlier load of its thread has returned; wha
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple, TypeAlias
+from collections.abc import Iterator, Sequence
+from typing import Any, Final, NamedTuple
 
 from ringbuffer.memory.base import Arrangement, Footprint, Shape
+from ringbuffer.memory.forgetting import Forgetting
+from ringbuffer.memory.knowledge import Knowledge, Parts, Scheme, Stored, View, join, mapped, put
 from ringbuffer.protocol import Kind, Ordering
 from ringbuffer.protocol.oracle import NO_MESSAGE
-
-View: TypeAlias = tuple[int, ...]
-"""Component by component: for each tracked location a place in its history; then for each block and actor, whether known."""
 
 AHEAD_MAX: Final = 3
 """How many stores to one location can be there that not everybody has passed. A correct ring needs 2."""
@@ -47,29 +48,11 @@ AHEAD_SLEEPING_MAX: Final = 6
 """The same where actors sleep: each says so, and then that it is awake again, while the other side looks elsewhere."""
 
 
-class Stored(NamedTuple):
-    """A store in a history. ``view``: what it carries, or ``None``. ``chained``: nothing may come directly before it."""
+class Views(NamedTuple):
+    """A state: what is known, and the payload's words (none with ``relaxed_payload``, where they are in the histories)."""
 
-    value: int
-    view: View | None
-    chained: bool
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Views:
-    """A state. There is one object per value (the memory sees to that), so that comparing and hashing it costs nothing.
-
-    ``released``: per actor, the view at its last release fence; ``acquired``: what its relaxed loads have found; ``fenced``:
-    the view that ``seq_cst`` fences exchange; each ``None`` where it holds nothing that matters. ``payload``: the words.
-    """
-
-    histories: tuple[tuple[Stored, ...], ...]
-    current: tuple[View, ...]
-    released: tuple[View | None, ...]
-    acquired: tuple[View | None, ...]
-    fenced: View | None
+    known: Knowledge
     payload: tuple[int, ...]
-    memo: dict[Any, Any] = field(default_factory=dict, repr=False)
 
 
 class ReleaseAcquire:
@@ -87,9 +70,10 @@ class ReleaseAcquire:
         self.name = "ra-relaxed" if relaxed_payload else "ra"
         self.judges_races = not relaxed_payload
         self.capped = False
-        self._scheme = _Scheme(shape, tuple(footprints), relaxed_payload)
-        self._forgetting = _Forgetting(self._scheme)
-        self._known: dict[Any, Views] = {}
+        self._scheme = Scheme(shape, tuple(footprints), relaxed_payload)
+        self._forgetting = Forgetting(self._scheme)
+        self._known: dict[Any, Knowledge] = {}
+        self._cut: dict[Any, Knowledge] = {}
         self._permutations: dict[Arrangement, tuple[tuple[int, ...], tuple[int, ...]]] = {}
 
     def initial(self, read_flag: int) -> Views:
@@ -98,82 +82,92 @@ class ReleaseAcquire:
         view = (0,) * scheme.place_count + (1,) * (scheme.size - scheme.place_count)
         nothing = (None,) * shape.actors
         payload = () if self.relaxed_payload else (NO_MESSAGE,) * (shape.blocks * shape.words)
-        return self._state(histories, [view] * shape.actors, nothing, nothing, None, payload)
+        return Views(self._kept(histories, (view,) * shape.actors, nothing, nothing, None), payload)
 
     def load(self, state: Views, actor: int, location: int, ordering: Ordering) -> tuple[tuple[int, Views], ...]:
+        known, payload = state
         key = (Kind.LOAD, actor, location, ordering)
-        if key not in state.memo:
+        if key not in known.memo:
             place = self._scheme.place[location]
-            history = state.histories[place]
-            state.memo[key] = tuple(
-                (history[at].value, self._after_load(state, actor, place, at, ordering))
-                for at in range(state.current[actor][place], len(history))
-            )
-        found: tuple[tuple[int, Views], ...] = state.memo[key]
-        return found
+            history = known.histories[place]
+            known.memo[key] = [
+                (history[at].value, self._kept(*self._after_load(known, actor, place, at, ordering)))
+                for at in range(known.current[actor][place], len(history))
+            ]
+        return tuple([(value, Views(after, payload)) for value, after in known.memo[key]])
 
     def store(self, state: Views, actor: int, location: int, value: int, ordering: Ordering) -> tuple[Views, ...]:
+        known, payload = state
         key = (Kind.STORE, actor, location, value, ordering)
-        if key not in state.memo:
+        if key not in known.memo:
             place = self._scheme.place[location]
-            history = state.histories[place]
+            history = known.histories[place]
             if len(history) > self._ahead_max:
                 self.capped = True
                 return ()
-            carried = state.current[actor] if ordering.releases else state.released[actor]
-            state.memo[key] = tuple(
-                self._insert(state, actor, place, at, Stored(value, carried, False))
-                for at in range(state.current[actor][place] + 1, len(history) + 1)
+            carried = known.current[actor] if ordering.releases else known.released[actor]
+            known.memo[key] = [
+                self._insert(known, actor, place, at, Stored(value, carried, False))
+                for at in range(known.current[actor][place] + 1, len(history) + 1)
                 if at == len(history) or not history[at].chained
-            )
-        found: tuple[Views, ...] = state.memo[key]
-        return found
+            ]
+        return tuple([Views(after, payload) for after in known.memo[key]])
 
     def exchange(
         self, state: Views, actor: int, location: int, value: int, ordering: Ordering
     ) -> tuple[tuple[int, Views], ...]:
-        return tuple(self._exchange(state, actor, self._scheme.place[location], value, ordering))
+        found = self._exchange(state.known, actor, self._scheme.place[location], value, ordering)
+        return tuple([(value, Views(after, state.payload)) for value, after in found])
 
-    def _exchange(self, state: Views, actor: int, place: int, value: int, ordering: Ordering) -> Iterator[tuple[int, Views]]:
-        history = state.histories[place]
-        for at in range(state.current[actor][place], len(history)):
+    def _exchange(
+        self, known: Knowledge, actor: int, place: int, value: int, ordering: Ordering
+    ) -> Iterator[tuple[int, Knowledge]]:
+        history = known.histories[place]
+        for at in range(known.current[actor][place], len(history)):
             if at + 1 < len(history) and history[at + 1].chained:
                 continue
-            after = self._after_load(state, actor, place, at, ordering, forget=False)
+            after = Knowledge(*self._after_load(known, actor, place, at, ordering))
             own = after.current[actor] if ordering.releases else after.released[actor]
-            stored = Stored(value, _join(own, history[at].view), True)
+            stored = Stored(value, join(own, history[at].view), True)
             yield history[at].value, self._insert(after, actor, place, at + 1, stored)
 
     def fence(self, state: Views, actor: int, ordering: Ordering) -> tuple[Views]:
-        current = state.current[actor]
-        released, acquired, fenced = state.released, state.acquired, state.fenced
+        known = state.known
+        current = known.current[actor]
+        released, acquired, fenced = known.released, known.acquired, known.fenced
         if ordering.acquires:
-            current = _join(current, acquired[actor]) or current
-            acquired = _put(acquired, actor, None)
+            current = join(current, acquired[actor]) or current
+            acquired = put(acquired, actor, None)
         if ordering is Ordering.SEQ_CST:
-            current = _join(current, fenced) or current
+            current = join(current, fenced) or current
             fenced = self._scheme.places_of(current)
         if ordering.releases:
-            released = _put(released, actor, current)
-        currents = _put(state.current, actor, current)
-        return (self._state(state.histories, currents, released, acquired, fenced, state.payload),)
+            released = put(released, actor, current)
+        currents = put(known.current, actor, current)
+        return (Views(self._kept(known.histories, currents, released, acquired, fenced), state.payload),)
 
     def read(self, state: Views, actor: int, location: int) -> tuple[tuple[int, Views, bool], ...]:
         if self.relaxed_payload:
             loads = self.load(state, actor, location, Ordering.RELAXED)
             return tuple((value, after, False) for value, after in loads)
         value = state.payload[location - self.shape.flag_count]
-        after, raced = self._touch(state, actor, self.shape.block_of_word(location), state.payload)
-        return ((value, after, raced),)
+        after, raced = self._touch(state.known, actor, self.shape.block_of_word(location))
+        return ((value, Views(after, state.payload), raced),)
 
     def fill(self, state: Views, actor: int, location: int, value: int) -> tuple[tuple[Views, bool], ...]:
         if self.relaxed_payload:
             return tuple((after, False) for after in self.store(state, actor, location, value, Ordering.RELAXED))
-        payload = _put(state.payload, location - self.shape.flag_count, value)
-        return (self._touch(state, actor, self.shape.block_of_word(location), payload),)
+        payload = put(state.payload, location - self.shape.flag_count, value)
+        after, raced = self._touch(state.known, actor, self.shape.block_of_word(location))
+        return ((Views(after, payload), raced),)
 
     def flush(self, state: Views, actor: int) -> None:
         return None
+
+    def learned(self, state: Views, actor: int, other: int) -> Views:
+        view = _join(state.current[actor], state.current[other])
+        currents = _put(state.current, actor, view)
+        return self._state(state.histories, currents, state.released, state.acquired, state.fenced, state.payload)
 
     def in_flight(self, state: Views, actor: int, block: int) -> bool:
         return False
@@ -191,56 +185,61 @@ class ReleaseAcquire:
         if first <= location < end and not self.relaxed_payload:
             return state.payload[location - first]
         place = self._scheme.place.get(location)
-        return 0 if place is None else state.histories[place][-1].value
+        return 0 if place is None else state.known.histories[place][-1].value
 
     def messages(self, state: Views) -> Sequence[int]:
         if not self.relaxed_payload:
             return state.payload
-        return [stored.value for place in self._scheme.words for stored in state.histories[place]]
+        return [stored.value for place in self._scheme.words for stored in state.known.histories[place]]
 
     def renamed(self, state: Views, names: dict[int, int]) -> Views:
-        histories = list(state.histories)
+        if not self.relaxed_payload:
+            return Views(state.known, tuple([names[value] for value in state.payload]))
+        known = state.known
+        histories = list(known.histories)
         for place in self._scheme.words:
             histories[place] = tuple(stored._replace(value=names[stored.value]) for stored in histories[place])
-        payload = tuple([names[value] for value in state.payload])
-        return self._intern(tuple(histories), state.current, state.released, state.acquired, state.fenced, payload)
+        return Views(self._one(tuple(histories), known.current, known.released, known.acquired, known.fenced), ())
 
     def arranged(self, state: Views, arrangement: Arrangement) -> Views:
-        if arrangement in state.memo:
-            return state.memo[arrangement]  # type: ignore[no-any-return]
         components, words = self._permutation(arrangement)
+        memo = state.known.memo
+        if arrangement not in memo:
+            memo[arrangement] = self._arranged(state.known, arrangement.actors, components)
+        return Views(memo[arrangement], tuple([state.payload[word] for word in words]))
 
-        def permuted(view: View | None) -> View | None:
-            return None if view is None else tuple([view[component] for component in components])
+    def _arranged(self, known: Knowledge, actors: tuple[int, ...], components: tuple[int, ...]) -> Knowledge:
+        """The same knowledge of actors and components in that order."""
 
-        histories = tuple(
-            [
-                tuple([Stored(value, permuted(view), chained) for value, view, chained in state.histories[place]])
-                for place in components[: self._scheme.place_count]
-            ]
+        def permuted(view: View) -> View:
+            return tuple([view[component] for component in components])
+
+        histories, current, released, acquired, fenced = mapped(
+            permuted, known.histories, known.current, known.released, known.acquired, known.fenced
         )
-        actors = arrangement.actors
-        current = tuple([tuple([state.current[actor][component] for component in components]) for actor in actors])
-        released = tuple([permuted(state.released[actor]) for actor in actors])
-        acquired = tuple([permuted(state.acquired[actor]) for actor in actors])
-        payload = tuple([state.payload[word] for word in words])
-        after = self._intern(histories, current, released, acquired, permuted(state.fenced), payload)
-        state.memo[arrangement] = after
-        return after
+        places = components[: self._scheme.place_count]
+        return self._one(
+            tuple([histories[place] for place in places]),
+            tuple([current[actor] for actor in actors]),
+            tuple([released[actor] for actor in actors]),
+            tuple([acquired[actor] for actor in actors]),
+            fenced,
+        )
 
     def portrait(self, state: Views, actor: int) -> tuple[Any, ...]:
-        if actor not in state.memo:
+        known = state.known
+        if actor not in known.memo:
             shape, place = self.shape, self._scheme.place
-            current, flag = state.current[actor], 1 + shape.ranks[actor]
+            current, flag = known.current[actor], 1 + shape.ranks[actor]
             shown: list[Any] = []
             for location in range(0, shape.flag_count, shape.entry_size):
                 if location in place:
                     shown.append(current[place[location]])
                 own = place.get(location + flag)
                 if own is not None:
-                    shown.append((current[own], tuple([stored.value for stored in state.histories[own]])))
-            state.memo[actor] = tuple(shown)
-        portrait: tuple[Any, ...] = state.memo[actor]
+                    shown.append((current[own], tuple([stored.value for stored in known.histories[own]])))
+            known.memo[actor] = tuple(shown)
+        portrait: tuple[Any, ...] = known.memo[actor]
         return portrait
 
     def _permutation(self, arrangement: Arrangement) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -251,290 +250,62 @@ class ReleaseAcquire:
             self._permutations[arrangement] = (self._scheme.permutation(arrangement), words)
         return self._permutations[arrangement]
 
-    def _after_load(self, state: Views, actor: int, place: int, at: int, ordering: Ordering, *, forget: bool = True) -> Views:
-        """The state after ``actor`` has read the store at that place of the history."""
-        view = state.histories[place][at].view
-        current = _put(state.current[actor], place, at)
-        acquired = state.acquired
+    def _after_load(self, known: Knowledge, actor: int, place: int, at: int, ordering: Ordering) -> Parts:
+        """What is known after ``actor`` has read the store at that place of the history."""
+        view = known.histories[place][at].view
+        current = put(known.current[actor], place, at)
+        acquired = known.acquired
         if view is not None and ordering.acquires:
-            current = _join(current, view) or current
+            current = join(current, view) or current
         elif view is not None and self._scheme.acquire_fences[actor]:
-            acquired = _put(acquired, actor, _join(acquired[actor], view))
-        currents = _put(state.current, actor, current)
-        make = self._state if forget else Views
-        return make(state.histories, currents, state.released, acquired, state.fenced, state.payload)
+            acquired = put(acquired, actor, join(acquired[actor], view))
+        return known.histories, put(known.current, actor, current), known.released, acquired, known.fenced
 
-    def _insert(self, state: Views, actor: int, place: int, at: int, stored: Stored) -> Views:
-        """The state after a store at that place of the history: whatever stood there or behind moves up by one."""
-        history = state.histories[place]
+    def _insert(self, known: Knowledge, actor: int, place: int, at: int, stored: Stored) -> Knowledge:
+        """What is known after a store at that place of the history: whatever stood there or behind moves up by one."""
+        history = known.histories[place]
         moved = (*history[:at], stored, *history[at:])
-        everything = (_put(state.histories, place, moved), state.current, state.released, state.acquired, state.fenced)
+        parts: Parts = (put(known.histories, place, moved), known.current, known.released, known.acquired, known.fenced)
         if at < len(history):
 
             def shifted(view: View) -> View:
-                return _put(view, place, view[place] + 1) if view[place] >= at else view
+                return put(view, place, view[place] + 1) if view[place] >= at else view
 
-            everything = _mapped(shifted, *everything)
-        histories, current, released, acquired, fenced = everything
-        own = _put(current[actor], place, at)
-        return self._state(histories, _put(current, actor, own), released, acquired, fenced, state.payload)
+            parts = mapped(shifted, *parts)
+        histories, current, released, acquired, fenced = parts
+        own = put(current[actor], place, at)
+        return self._kept(histories, put(current, actor, own), released, acquired, fenced)
 
-    def _touch(self, state: Views, actor: int, block: int, payload: tuple[int, ...]) -> tuple[Views, bool]:
-        """The state after a payload access, of which nobody else knows yet, and whether it is a race."""
-        scheme = self._scheme
-        mine = state.current[actor]
-        raced = not all(mine[component] for component in scheme.conflicts[actor][block])
-        component = scheme.known(block, actor)
+    def _touch(self, known: Knowledge, actor: int, block: int) -> tuple[Knowledge, bool]:
+        """What is known after a payload access, of which nobody else knows yet, and whether it is a race."""
+        key = ("touch", actor, block)
+        if key not in known.memo:
+            scheme = self._scheme
+            mine = known.current[actor]
+            raced = not all(mine[component] for component in scheme.conflicts[actor][block])
+            component = scheme.known(block, actor)
 
-        def unknown(view: View) -> View:
-            return _put(view, component, 0) if view[component] else view
+            def unknown(view: View) -> View:
+                return put(view, component, 0) if view[component] else view
 
-        everything = (state.histories, state.current, state.released, state.acquired, state.fenced)
-        histories, current, released, acquired, fenced = _mapped(unknown, *everything)
-        own = _put(current[actor], component, 1)
-        return self._state(histories, _put(current, actor, own), released, acquired, fenced, payload), raced
+            histories, current, released, acquired, fenced = mapped(
+                unknown, known.histories, known.current, known.released, known.acquired, known.fenced
+            )
+            own = put(current[actor], component, 1)
+            known.memo[key] = self._kept(histories, put(current, actor, own), released, acquired, fenced), raced
+        found: tuple[Knowledge, bool] = known.memo[key]
+        return found
 
-    def _state(self, histories: Any, current: Any, released: Any, acquired: Any, fenced: Any, payload: Any) -> Views:
-        """The state of these parts, without what nobody can find out any more."""
-        return self._intern(*self._forgetting(histories, current, released, acquired, fenced), payload)
+    def _kept(self, *parts: Any) -> Knowledge:
+        """What of these parts somebody could still find out."""
+        kept = self._cut.get(parts)
+        if kept is None:
+            kept = self._cut[parts] = self._one(*self._forgetting(*parts))
+        return kept
 
-    def _intern(self, *parts: Any) -> Views:
+    def _one(self, *parts: Any) -> Knowledge:
+        """The one object of this value."""
         known = self._known.get(parts)
         if known is None:
-            known = self._known[parts] = Views(*parts)
+            known = self._known[parts] = Knowledge(*parts)
         return known
-
-
-class _Scheme:
-    """Which component of a view stands for what, and who can get to know it how."""
-
-    def __init__(self, shape: Shape, footprints: tuple[Footprint, ...], relaxed_payload: bool) -> None:
-        assert len(footprints) == shape.actors, "each actor has a footprint"
-        self.shape = shape
-        words = frozenset(range(shape.flag_count, shape.word_end)) if relaxed_payload else frozenset()
-        loads = [print_.loads | (words if print_.reads else frozenset()) for print_ in footprints]
-        stores = [print_.stores | (words if print_.fills else frozenset()) for print_ in footprints]
-        self.locations: Final = tuple(sorted(words.union(*loads, *stores)))
-        self.place: Final = {location: place for place, location in enumerate(self.locations)}
-        self.place_count: Final = len(self.locations)
-        self.words: Final = tuple(self.place[location] for location in sorted(words))
-        self.size: Final = self.place_count + (0 if relaxed_payload else shape.blocks * shape.actors)
-        self.acquire_fences: Final = tuple(any(one.acquires for one in print_.fences) for print_ in footprints)
-        self.release_fences: Final = tuple(any(one.releases for one in print_.fences) for print_ in footprints)
-        self.full_fences: Final = tuple(Ordering.SEQ_CST in print_.fences for print_ in footprints)
-        actors = range(shape.actors)
-        self.conflicts: Final = tuple(
-            tuple(self._conflicts(footprints, actor, block) for block in range(shape.blocks)) if not relaxed_payload else ()
-            for actor in actors
-        )
-        self.loaders: Final = tuple(tuple(a for a in actors if location in loads[a]) for location in self.locations)
-        self.visitors: Final = tuple(
-            tuple(a for a in actors if location in loads[a] or location in stores[a]) for location in self.locations
-        )
-        self.storers: Final = tuple(tuple(a for a in actors if location in stores[a]) for location in self.locations)
-        touches = [(loads[a] | stores[a], print_.exchanges) for a, print_ in enumerate(footprints)]
-        self.exchanged: Final = tuple(
-            all(location not in touched or location in exchanged for touched, exchanged in touches)
-            for location in self.locations
-        )
-        """By place: whether nobody touches it but by exchanges."""
-        self.used: Final = tuple(self._used(loads[a] | stores[a], self.conflicts[a]) for a in actors)
-        full = self.full_fences
-        self.listeners: Final = tuple(
-            tuple(b for b in actors if b != a and (stores[a] & loads[b] or (full[a] and full[b]))) for a in actors
-        )
-
-    def known(self, block: int, actor: int) -> int:
-        """The component that says whether that actor's latest access to that block's payload is known."""
-        return self.place_count + block * self.shape.actors + actor
-
-    def places_of(self, view: View) -> View:
-        """What a view says of places only: the order of ``seq_cst`` fences is no part of happens-before (Lahav 2017)."""
-        return view[: self.place_count] + (0,) * (self.size - self.place_count)
-
-    def permutation(self, arrangement: Arrangement) -> tuple[int, ...]:
-        """The old component at each new component's place."""
-        places = [self.place[arrangement.locations[location]] for location in self.locations]
-        if self.size > self.place_count:
-            entry = self.shape.entry_size
-            old_blocks = [location // entry for location in arrangement.locations[: self.shape.flag_count : entry]]
-            places += [self.known(block, actor) for block in old_blocks for actor in arrangement.actors]
-        return tuple(places)
-
-    def _conflicts(self, footprints: tuple[Footprint, ...], actor: int, block: int) -> tuple[int, ...]:
-        """Whose accesses to the payload conflict with those of ``actor``: one of the two writes."""
-        mine = footprints[actor]
-        return tuple(
-            self.known(block, other)
-            for other, theirs in enumerate(footprints)
-            if other != actor and ((mine.fills and (theirs.fills or theirs.reads)) or (mine.reads and theirs.fills))
-        )
-
-    def _used(self, locations: frozenset[int], conflicts: tuple[tuple[int, ...], ...]) -> frozenset[int]:
-        """The components that decide what an actor's own accesses can do."""
-        return frozenset(self.place[location] for location in locations).union(*conflicts)
-
-
-class _Forgetting:
-    """Cuts a state down to what somebody could still find out. Two states that become one have the same futures.
-
-    * A store that all actors who touch its location have passed can be neither loaded nor chosen as a place to store behind.
-      It goes, and places are counted from the oldest that stays.
-    * Where all accesses are exchanges, each takes the place behind the newest, and nothing before that can be reached.
-    * Two equal stores side by side (the same value, carrying the same) that nobody can come between are as one: whoever loads
-      the first can load it again where it would have loaded the second.
-    * What an actor's view says of a component matters in two ways: for the actor's own accesses, if they depend on it; and for
-      what the actor tells others, who get it by loading what it stores, or by ``seq_cst`` fences where both make some. If it
-      does not depend on it itself, and all those others know as much already, then it matters to nobody, since views only grow.
-    * What a store (a fence, a pending acquire) carries matters only if it is news to somebody who could get it.
-    """
-
-    def __init__(self, scheme: _Scheme) -> None:
-        self.scheme = scheme
-
-    def __call__(
-        self,
-        histories: tuple[tuple[Stored, ...], ...],
-        current: Sequence[View],
-        released: tuple[View | None, ...],
-        acquired: tuple[View | None, ...],
-        fenced: View | None,
-    ) -> tuple[Any, ...]:
-        scheme = self.scheme
-        passed = [
-            len(histories[place]) - 1
-            if scheme.exchanged[place]
-            else min([current[actor][place] for actor in visitors], default=len(histories[place]) - 1)
-            for place, visitors in enumerate(scheme.visitors)
-        ]
-        if any(passed):
-            histories, current, released, acquired, fenced = self._dropped(
-                passed, histories, current, released, acquired, fenced
-            )
-        current = tuple([self._own(actor, current) for actor in range(len(current))])
-        news = [self._news(actor, current) for actor in range(len(current))]
-        kept = tuple([self._history(place, history, current, news) for place, history in enumerate(histories)])
-        released = tuple(
-            [
-                _cut(view, [news[listener] for listener in scheme.listeners[actor]]) if scheme.release_fences[actor] else None
-                for actor, view in enumerate(released)
-            ]
-        )
-        acquired = tuple([_cut(view, [news[actor]]) for actor, view in enumerate(acquired)])
-        fenced = _cut(fenced, [known for known, full in zip(news, scheme.full_fences, strict=True) if full])
-        for place, history in enumerate(kept):
-            for at in range(len(history) - 1, 0, -1):
-                if history[at] == history[at - 1] and self._alone(place, at, current):
-                    kept, current, released, acquired, fenced = _without(place, at, kept, current, released, acquired, fenced)
-        return kept, current, released, acquired, fenced
-
-    def _dropped(self, passed: list[int], histories: tuple[tuple[Stored, ...], ...], *views: Any) -> tuple[Any, ...]:
-        extra = (0,) * (self.scheme.size - self.scheme.place_count)
-        shift = (*passed, *extra)
-
-        def counted(view: View) -> View:
-            return tuple([max(0, known - gone) for known, gone in zip(view, shift, strict=True)])
-
-        cut = []
-        for history, gone in zip(histories, passed, strict=True):
-            left = history[gone:]
-            cut.append((left[0]._replace(chained=False), *left[1:]) if gone else left)
-        return _mapped(counted, tuple(cut), *views)
-
-    def _alone(self, place: int, at: int, current: Sequence[View]) -> bool:
-        """Whether nobody can put a store directly before the one at ``at``, but for one who made them both."""
-        behind = [actor for actor in self.scheme.storers[place] if current[actor][place] < at]
-        return not behind
-
-    def _own(self, actor: int, current: Sequence[View]) -> View:
-        mine, used = current[actor], self.scheme.used[actor]
-        listeners = self.scheme.listeners[actor]
-        return tuple(
-            [
-                known if not known or component in used or any(current[other][component] < known for other in listeners) else 0
-                for component, known in enumerate(mine)
-            ]
-        )
-
-    def _news(self, actor: int, current: Sequence[View]) -> View:
-        """For each component, what a view must say more than to be news to ``actor``."""
-        mine, used = current[actor], self.scheme.used[actor]
-        listeners = self.scheme.listeners[actor]
-        if not listeners:
-            return tuple([known if component in used else _NO_NEWS for component, known in enumerate(mine)])
-        return tuple(
-            [
-                known if component in used else max(known, min([current[other][component] for other in listeners]))
-                for component, known in enumerate(mine)
-            ]
-        )
-
-    def _history(
-        self, place: int, history: tuple[Stored, ...], current: Sequence[View], news: Sequence[View]
-    ) -> tuple[Stored, ...]:
-        loaders = self.scheme.loaders[place]
-        kept = []
-        for at, stored in enumerate(history):
-            view = stored.view
-            if view is not None:
-                view = _put(view, place, 0) if view[place] else view
-                view = _cut(view, [news[actor] for actor in loaders if current[actor][place] <= at])
-                stored = Stored(stored.value, view, stored.chained)
-            kept.append(stored)
-        return tuple(kept)
-
-
-_NO_NEWS: Final = 1 << 30
-
-
-def _without(place: int, at: int, histories: tuple[tuple[Stored, ...], ...], *views: Any) -> tuple[Any, ...]:
-    """A state without the store at that place: whoever stood there stands at the one before, which is the same."""
-
-    def counted(view: View) -> View:
-        return _put(view, place, view[place] - 1) if view[place] >= at else view
-
-    history = histories[place]
-    return _mapped(counted, _put(histories, place, history[:at] + history[at + 1 :]), *views)
-
-
-def _cut(view: View | None, news: Sequence[View]) -> View | None:
-    """What of ``view`` is news to anybody; ``None`` if nothing is."""
-    if view is None or not news:
-        return None
-    least = news[0] if len(news) == 1 else tuple(map(min, *news))
-    left = tuple([known if known > heard else 0 for known, heard in zip(view, least, strict=True)])
-    return left if any(left) else None
-
-
-def _join(one: View | None, other: View | None) -> View | None:
-    """What either of two views knows."""
-    if one is None or other is None:
-        return other if one is None else one
-    return tuple(map(max, one, other))
-
-
-def _put(values: Any, index: int, value: Any) -> Any:
-    """The same tuple with another value at ``index``."""
-    return (*values[:index], value, *values[index + 1 :])
-
-
-def _mapped(
-    change: Callable[[View], View],
-    histories: tuple[tuple[Stored, ...], ...],
-    current: Sequence[View],
-    released: tuple[View | None, ...],
-    acquired: tuple[View | None, ...],
-    fenced: View | None,
-) -> tuple[Any, ...]:
-    """Every view of a state, changed."""
-
-    def maybe(view: View | None) -> View | None:
-        return None if view is None else change(view)
-
-    return (
-        tuple([tuple([Stored(one.value, maybe(one.view), one.chained) for one in history]) for history in histories]),
-        tuple([change(view) for view in current]),
-        tuple([maybe(view) for view in released]),
-        tuple([maybe(view) for view in acquired]),
-        maybe(fenced),
-    )

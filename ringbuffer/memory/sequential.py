@@ -55,6 +55,9 @@ class SequentiallyConsistent:
     def flush(self, state: Cells, actor: int) -> None:
         return None
 
+    def learned(self, state: Cells, actor: int, other: int) -> Cells:
+        return state
+
     def in_flight(self, state: Cells, actor: int, block: int) -> bool:
         return False
 

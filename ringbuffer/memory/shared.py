@@ -11,8 +11,11 @@ Rules:
   even if the creator is killed: when the last process that shares its tracker (its parents and children) has ended.
   Attaching tells the tracker nothing: it would unlink the segment under the others (CPython issue 82300). Nothing is patched.
 * ``close()`` unmaps; ``unlink()`` removes the name; neither does the other's work.
+* The file stays open as long as it is mapped: roles are locks on it (``holding.py``), and so is the creator's duty to remove
+  the name. A forked child opens it anew, so that it holds nothing of its parent's. The mapping has an opening of its own,
+  because ``mmap`` keeps one, which a forked child would keep as well.
 
-Limits: POSIX only. Where a caller still holds a view of the mapping, it stays mapped until that view is gone.
+Limits: Linux only. Where a caller still holds a view of the mapping, it stays mapped until that view is gone.
 """
 
 from __future__ import annotations
@@ -27,6 +30,7 @@ import weakref
 from multiprocessing import resource_tracker, util
 
 from ringbuffer.errors import SegmentFormatError, SegmentMissingError, SegmentSpaceError, UnsupportedPlatformError
+from ringbuffer.memory import holding
 from ringbuffer.memory.layout import AWAKE_BYTES, FRAME_BYTES, HEADER_BYTES, IDENTITY_BYTES, Header, Layout
 
 try:
@@ -38,7 +42,7 @@ NAME_PREFIX = "shm_ring_"
 """How the names of our segments begin; what follows is random."""
 _MODE_OWNER_ONLY = 0o600
 _ZEROS_CHUNK_BYTES = 1 << 20
-_AWAKE = (1).to_bytes(AWAKE_BYTES, sys.byteorder)
+_AWAKE, _ASLEEP = ((1).to_bytes(AWAKE_BYTES, sys.byteorder), bytes(AWAKE_BYTES))
 
 
 def _open(name: str, flags: int) -> int:
@@ -91,18 +95,79 @@ class _Name:
             self.remove()
 
 
+class _File:
+    """A segment's file, opened anew: once to hold locks; when somebody asks, once to ask for the locks of all others; and when
+    somebody stands in for another, once to hold what is the other's.
+
+    Who asks by the opening that holds is not told of what that one holds, and who holds by it is not refused what it holds
+    already. A forked child has openings of its own instead.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self.asking = self.standing_in = -1
+        self.descriptor = holding.reopened(descriptor)
+        _open_files.add(self)
+
+    def ask(self, offset: int) -> bool:
+        """Whether anybody holds that byte, this process included."""
+        if self.asking < 0:
+            self.asking = holding.reopened(self.descriptor, os.O_RDONLY)
+        return holding.is_held(self.asking, offset)
+
+    def to_stand_in(self) -> int:
+        """The opening by which somebody holds what is another's."""
+        if self.standing_in < 0:
+            self.standing_in = holding.reopened(self.descriptor)
+        return self.standing_in
+
+    def after_fork_in_child(self) -> None:
+        """Open anew, and close what is the parent's."""
+        inherited, others = self.descriptor, (self.asking, self.standing_in)
+        self.descriptor = self.asking = self.standing_in = -1
+        if inherited >= 0:
+            with contextlib.suppress(OSError):  # without /proc, or out of descriptors: roles cannot be claimed here
+                self.descriptor = holding.reopened(inherited)
+            os.close(inherited)
+        for other in others:
+            if other >= 0:
+                os.close(other)
+
+    def close(self) -> None:
+        """Close it, and so let go of all roles; again does nothing."""
+        for descriptor in (self.descriptor, self.asking, self.standing_in):
+            if descriptor >= 0:
+                os.close(descriptor)
+        self.descriptor = self.asking = self.standing_in = -1
+
+    def __del__(self) -> None:
+        if hasattr(self, "descriptor"):
+            self.close()
+
+
+_open_files: weakref.WeakSet[_File] = weakref.WeakSet()
+
+
+def _after_fork_in_child() -> None:
+    for file in list(_open_files):
+        file.after_fork_in_child()
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)
+
+
 class Segment:
     """One mapped segment. Make one with :meth:`create` or :meth:`attach`.
 
     A segment that its creator forgets, or that is alive when the creator ends, loses its name.
     """
 
-    def __init__(self, name: _Name, mapping: mmap.mmap, header: Header, layout: Layout) -> None:
+    def __init__(self, name: _Name, file: _File, mapping: mmap.mmap, header: Header, layout: Layout) -> None:
         self._name = name
         self._finalizer = weakref.finalize(self, name.remove_if_owed)
         self.name = name.text
         self.header = header
         self.layout = layout
+        self._file = file
         self._mapping = mapping
         self._view = memoryview(mapping)
         self._readonly = self._view.toreadonly()
@@ -113,24 +178,23 @@ class Segment:
 
         Raises :class:`SegmentSpaceError` when there is no room, and then nothing is left behind.
         """
+        holding.require_support()
         identity = secrets.token_bytes(IDENTITY_BYTES)
         name = _Name(NAME_PREFIX + identity.hex()[:16])
         try:
             descriptor = name.create()
             try:
-                _reserve(descriptor, layout.total_bytes)
-                mapping = mmap.mmap(descriptor, layout.total_bytes)
-            except (OSError, ValueError, OverflowError) as error:
-                raise SegmentSpaceError(layout.total_bytes, str(error)) from error
+                file = _File(descriptor)
+                holding.hold(file.descriptor, holding.CREATOR_BYTE)
+                mapping = _mapped_anew(descriptor, layout.total_bytes)
             finally:
                 os.close(descriptor)
             header = Header.of(layout, initial_read_flag=initial_read_flag, creator_pid=os.getpid(), identity=identity)
-            segment = cls(name, mapping, header, layout)
+            segment = cls(name, file, mapping, header, layout)
             for block_index in range(layout.max_chunks if initial_read_flag else 0):
                 segment.read_flags(block_index)[:] = bytes([initial_read_flag]) * layout.n_reader
-            for word in range(1 + layout.n_reader):
-                start = layout.awake_offset + word * AWAKE_BYTES
-                segment._view[start : start + AWAKE_BYTES] = _AWAKE
+            for rank in range(-1, layout.n_reader):
+                segment.say_awake(rank)
             packed = header.pack()
             segment._view[: len(packed)] = packed
             return segment
@@ -147,6 +211,7 @@ class Segment:
         """
         if not isinstance(name, str) or not name or "/" in name or "\0" in name:
             raise SegmentFormatError(str(name), "name", "a name is a text without slashes and zero bytes, and not empty")
+        holding.require_support()
         try:
             descriptor = _open(name, os.O_RDWR)
         except FileNotFoundError:
@@ -155,7 +220,7 @@ class Segment:
             size = os.fstat(descriptor).st_size
             if size < HEADER_BYTES:
                 raise SegmentFormatError(name, "size", f"{size} bytes cannot hold a header of {HEADER_BYTES}")
-            mapping = mmap.mmap(descriptor, size)
+            file, mapping = _File(descriptor), mmap.mmap(descriptor, size)
         finally:
             os.close(descriptor)
         try:
@@ -164,7 +229,38 @@ class Segment:
         except BaseException:
             mapping.close()
             raise
-        return cls(_Name(name), mapping, header, layout)
+        return cls(_Name(name), file, mapping, header, layout)
+
+    @property
+    def descriptor(self) -> int:
+        """The open file, on which roles are held. Raises :class:`UnsupportedPlatformError` where a fork could not reopen it."""
+        if self._file.descriptor < 0:
+            raise UnsupportedPlatformError(
+                f"this process is a fork, and could not open segment {self.name} anew, which it needs to claim a role (no"
+                " /proc, or too many open files); start it with spawn, and attach there"
+            )
+        return self._file.descriptor
+
+    @property
+    def standing_in(self) -> int:
+        """The open file by which this process holds, for a moment, the role of somebody who is gone."""
+        assert self.descriptor >= 0, "or this has raised"
+        return self._file.to_stand_in()
+
+    def is_held(self, offset: int) -> bool:
+        """Whether anybody, this process included, holds the role whose participant's entry begins there."""
+        assert self.descriptor >= 0, "or this has raised"
+        return self._file.ask(offset)
+
+    @property
+    def is_unlinked(self) -> bool:
+        """Whether the name is gone, so that nobody can attach any more."""
+        return os.fstat(self.descriptor).st_nlink == 0
+
+    def say_awake(self, rank: int, *, awake: bool = True) -> None:
+        """Store in the word that says whether the writer (rank -1) or that reader is awake."""
+        start = self.layout.awake_offset + (1 + rank) * AWAKE_BYTES
+        self._view[start : start + AWAKE_BYTES] = _AWAKE if awake else _ASLEEP
 
     def frame(self, block_index: int) -> memoryview:
         """A block, writable: its frame header, then its payload."""
@@ -175,6 +271,11 @@ class Segment:
         """A block, read-only."""
         start = self.layout.block_offset(block_index)
         return self._readonly[start : start + FRAME_BYTES + self.layout.max_chunk_bytes]
+
+    def sequence(self, block_index: int) -> int:
+        """The number that a block's frame says it holds. It means something only where nobody can be writing it."""
+        start = self.layout.block_offset(block_index)
+        return int.from_bytes(self._view[start : start + 8], "little")
 
     def payload(self, block_index: int) -> ctypes.Array[ctypes.c_char]:
         """A block's payload as an object that can lend out views of itself, and whose references can be counted."""
@@ -204,6 +305,16 @@ class Segment:
         self._readonly.release()
         self._view.release()
         self._mapping.close()
+        self._file.close()
+
+
+def _mapped_anew(descriptor: int, total_bytes: int) -> mmap.mmap:
+    """Give a new file its size, and map it. Raises :class:`SegmentSpaceError` when there is no room."""
+    try:
+        _reserve(descriptor, total_bytes)
+        return mmap.mmap(descriptor, total_bytes)
+    except (OSError, ValueError, OverflowError) as error:
+        raise SegmentSpaceError(total_bytes, str(error)) from error
 
 
 def _reserve(descriptor: int, total_bytes: int) -> None:

@@ -84,6 +84,9 @@ class TotalStoreOrder:
         cells = (*state.cells[:location], value, *state.cells[location + 1 :])
         return location, value, self._with_buffer(Buffered(cells, state.buffers), actor, buffer[1:])
 
+    def learned(self, state: Buffered, actor: int, other: int) -> Buffered:
+        return state
+
     def in_flight(self, state: Buffered, actor: int, block: int) -> bool:
         words = range(self.shape.word(block, 0), self.shape.word(block, self.shape.words))
         return any(location in words for location, _ in state.buffers[actor])

@@ -18,6 +18,7 @@ from typing import Any, Final, NamedTuple, TypeAlias, cast
 
 from ringbuffer import state as explorer
 from ringbuffer.memory.base import Shape
+from ringbuffer.memory.knowledge import Knowledge
 from ringbuffer.memory.release_acquire import ReleaseAcquire
 from ringbuffer.memory.release_acquire import Views as Memory
 from ringbuffer.places import footprint, places_of
@@ -57,12 +58,13 @@ class Unforgetting(ReleaseAcquire):
         footprints = [footprint(places_of(shape, actor, program)) for actor, program in enumerate(programs)]
         super().__init__(shape, footprints, bounded=False)
 
-    def _state(self, histories: Any, current: Any, released: Any, acquired: Any, fenced: Any, payload: Any) -> Memory:
-        return self._intern(histories, tuple(current), released, acquired, fenced, payload)
+    def _kept(self, *parts: Any) -> Knowledge:
+        return self._one(*parts)
 
     def image(self, state: explorer.State, read_flag: int) -> Image:
         """An explorer's state. A store tells of itself here, which the memory leaves to the load of it."""
         scheme, memory = self._scheme, cast("Memory", state.memory)
+        histories, current = memory.known.histories, memory.known.current
         places = [scheme.place.get(location) for location in range(self.shape.flag_count)]
 
         def view(known: View) -> View:
@@ -73,12 +75,12 @@ class Unforgetting(ReleaseAcquire):
             if place is None:
                 yield self.shape.initial_value(location, read_flag), None
                 return
-            for at, stored in enumerate(memory.histories[place]):
+            for at, stored in enumerate(histories[place]):
                 told = stored.view
                 yield stored.value, None if told is None else view((*told[:place], at, *told[place + 1 :]))
 
-        histories = tuple([tuple(history(*one)) for one in enumerate(places)])
-        return Image(histories, tuple(map(view, memory.current)), memory.payload, state.actors, state.owed, state.begun)
+        images = tuple([tuple(history(*one)) for one in enumerate(places)])
+        return Image(images, tuple(map(view, current)), memory.payload, state.actors, state.owed, state.begun)
 
 
 class Timed(Concrete):

@@ -1,8 +1,8 @@
 """What correct delivery means, without a look at the tables: for each reader, the messages that it is still owed.
 
-The oracle knows no flags and no blocks' cases. It hears of five things: a message was accepted (its writer's caller has filled
-a block and gone), a reader's caller has read some words, a reader is done with a block, a word was written over, and a writer
-was killed with a message that it had not published. Rules: pure
+The oracle knows no flags and no blocks' cases. It hears of six things: a message was accepted (its writer's caller has filled
+a block and gone), a reader's caller has read some words, a reader is done with a block, a word was written over, a writer
+was killed with a message that it had not published, and a reader with one that it had not marked. Rules: pure
 functions on immutable values; this module imports nothing of the tables, because checking a thing against itself shows
 nothing; a message that is lost is no longer owed, so that a run can be judged beyond its first fault. Limits: it judges
 what happened; it cannot say that something never happens (that is progress, which the checker decides on a whole graph).
@@ -60,6 +60,11 @@ def overwritten(owed: Owed, word: int) -> tuple[Owed, str | None]:
     """A payload word of another message was written over ``word``; ``overwritten`` if a reader was owed that message."""
     left = tuple(tuple(message for message in queue if message != word) for queue in owed)
     return (owed, None) if left == owed else (left, "overwritten")
+
+
+def given_back(owed: Owed, rank: int, message: int) -> Owed:
+    """Reader ``rank`` is gone with ``message``, which it had not marked as read: its successor is owed it first."""
+    return (*owed[:rank], (message, *owed[rank]), *owed[rank + 1 :])
 
 
 def withdrawn(owed: Owed, message: int) -> Owed:

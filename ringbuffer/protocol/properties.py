@@ -20,7 +20,8 @@ class Property:
     """One property. ``partners``: names of the *sometimes* that keep it from holding vacuously.
 
     ``readers_min`` and ``blocks_min``: the smallest ring in which it can be seen (for a *sometimes*).
-    ``needs_aborts``: whether it speaks of callers that raise. ``needs_sleep``: whether it speaks of actors that sleep.
+    ``needs_aborts``: whether it speaks of callers that raise; ``needs_successors``: whether of those who follow the dead;
+    ``needs_sleep``: whether of actors that sleep.
     """
 
     id: str
@@ -31,6 +32,7 @@ class Property:
     readers_min: int = 1
     blocks_min: int = 1
     needs_aborts: bool = False
+    needs_successors: bool = False
     needs_sleep: bool = False
 
 
@@ -82,13 +84,29 @@ PROPERTIES: Final[tuple[Property, ...]] = (
     ),
     Property(
         "P10",
+        "misnumbered",
+        ALWAYS,
+        "the number in a message is the one that its reader is at, whoever was killed and followed before",
+        ("killed", "writer-followed", "reader-followed", "note-missed", "mark-missed", "came-again", "stood-in", "rejoined"),
+        needs_successors=True,
+    ),
+    Property(
+        "P11",
+        "undrained",
+        ALWAYS,
+        "when a reader is told that the writer is dead, it has received all that this writer published",
+        ("told",),
+        needs_successors=True,
+    ),
+    Property(
+        "P12",
         "lost-wakeup",
         ALWAYS,
         "nobody sleeps whose block is ready, unless somebody is on the way to wake it",
         ("slept", "woken", "sleep-together"),
         needs_sleep=True,
     ),
-    Property("P11", "all-asleep", ALWAYS, "somebody is awake", ("slept",), needs_sleep=True),
+    Property("P13", "all-asleep", ALWAYS, "somebody is awake", ("slept",), needs_sleep=True),
     Property("S1", "received", SOMETIMES, "a reader receives a message"),
     Property("S2", "recycled", SOMETIMES, "the writer finds a block that every reader has read"),
     Property("S3", "writer-waits", SOMETIMES, "the writer waits because a reader has not read"),
@@ -99,16 +117,28 @@ PROPERTIES: Final[tuple[Property, ...]] = (
     Property("S8", "fill-aborted", SOMETIMES, "the writer's caller raises while it fills a block", needs_aborts=True),
     Property("S9", "read-aborted", SOMETIMES, "a reader's caller raises while it reads a block", needs_aborts=True),
     Property("S10", "killed", SOMETIMES, "a process is killed"),
-    Property("S11", "slept", SOMETIMES, "an actor lies down", needs_sleep=True),
-    Property("S12", "woken", SOMETIMES, "an actor that sleeps is woken", needs_sleep=True),
-    Property("S13", "sleep-together", SOMETIMES, "two actors sleep at once", readers_min=2, needs_sleep=True),
+    Property("S11", "writer-followed", SOMETIMES, "a successor takes over the writer's role"),
+    Property("S12", "reader-followed", SOMETIMES, "a successor takes over a reader's role"),
+    Property("S13", "note-missed", SOMETIMES, "a writer's successor goes on behind what is published and was not noted"),
+    Property("S14", "mark-missed", SOMETIMES, "a reader's successor goes back to what was noted and not marked"),
+    Property("S15", "came-again", SOMETIMES, "a reader's successor receives what the one before had read and not marked"),
+    Property("S16", "stood-in", SOMETIMES, "a stand-in marks a block for a reader that was evicted"),
+    Property("S17", "rejoined", SOMETIMES, "a newcomer takes a reader's role from its stand-in"),
+    Property("S18", "told", SOMETIMES, "a reader that waits is told that the writer is dead"),
+    Property("S19", "slept", SOMETIMES, "an actor lies down", needs_sleep=True),
+    Property("S20", "woken", SOMETIMES, "an actor that sleeps is woken", needs_sleep=True),
+    Property("S21", "sleep-together", SOMETIMES, "two actors sleep at once", readers_min=2, needs_sleep=True),
 )
 
 BY_NAME: Final = {prop.name: prop for prop in PROPERTIES}
-SAFETY: Final = tuple(prop.name for prop in PROPERTIES if prop.modality == ALWAYS and not prop.needs_sleep)
-"""Names of the ring's *always* properties, in the order in which a step that breaks several is reported."""
+SUCCESSIVE: Final = tuple(prop.name for prop in PROPERTIES if prop.needs_successors)
+"""Names of the *always* properties that are judged where the dead are followed, and only there."""
 WAKEUPS: Final = tuple(prop.name for prop in PROPERTIES if prop.modality == ALWAYS and prop.needs_sleep)
 """Names of the *always* properties of actors that sleep, which can be judged only where they do."""
+SAFETY: Final = tuple(
+    prop.name for prop in PROPERTIES if prop.modality == ALWAYS and not (prop.needs_successors or prop.needs_sleep)
+)
+"""Names of the other *always* properties, in the order in which a step that breaks several is reported."""
 LIVENESS: Final = tuple(prop.name for prop in PROPERTIES if prop.modality == EVENTUALLY)
 """Names of the *eventually* properties, which are judged on the whole graph of states."""
 ALL: Final = (*SAFETY, *LIVENESS)

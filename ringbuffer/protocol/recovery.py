@@ -43,10 +43,16 @@ READER_NOTE: Final = Row(
 
 
 def with_notes(table: Table) -> Table:
-    """The table with its note: behind the writer's last row, before a reader's."""
+    """The table with its note: behind the writer's last row, before a reader's (that is no fence and no lock)."""
     if table.role is Role.WRITER:
         return replace(table, rows=(*table.rows, WRITER_NOTE))
-    return replace(table, rows=(*table.rows[:-1], READER_NOTE, *table.rows[-1:]))
+    touching = [place for place, row in enumerate(table.rows) if row.access.flag is not Flag.LOCK and not _is_fence(row)]
+    last = max(touching, default=0)
+    return replace(table, rows=(*table.rows[:last], READER_NOTE, *table.rows[last:]))
+
+
+def _is_fence(row: Row) -> bool:
+    return row.access.kind is Kind.FENCE
 
 
 def writer_resumes_at(position: int, *, is_published: bool, holds: int) -> int:

@@ -299,7 +299,8 @@ class _Composer:
 
     def __init__(self, program: Program, rows: Waking) -> None:
         self._program, self._rows = program, rows
-        self._looks = [one for one in program.instructions if one.row.is_look] if rows.looks_before else []
+        self._after_looks = max((one.pc for one in program.instructions if one.row.is_look), default=FIRST_PC - 1) + 1
+        self._looks = program.instructions[: self._after_looks] if rows.looks_before else ()
         lying_down = [row for row in rows.sleeping if row.id != GETS_UP]
         place = next((at for at, row in enumerate(lying_down) if row.id == rows.looks_before), len(lying_down))
         self._down, self._sleep = lying_down[:place], lying_down[place:]
@@ -337,11 +338,10 @@ class _Composer:
 
     def _found(self) -> Branch:
         """Where the looks lead that find the block."""
-        last = max((one.pc for one in self._program.instructions if one.row.is_look), default=FIRST_PC - 1)
-        return Branch(last + 1, 0, Edge.FORWARD)
+        return Branch(self._after_looks, 0, Edge.FORWARD)
 
     def _look_again(self) -> Iterator[Instruction]:
-        """The looks once more: busy leads to the sleep, found to getting up and using the block."""
+        """The looks once more, and what an edited table has between them: busy leads to the sleep, found to using the block."""
         places = {one.pc: self._looks_at + at for at, one in enumerate(self._looks)}
         for one in self._looks:
             row = replace(one.row, id=f"{LOOK_AGAIN}.{one.row.id}")

@@ -12,8 +12,9 @@ from typing import NamedTuple
 
 from ringbuffer.protocol import Case, classify
 
-FLUSH, KILL = "flush", "kill"
-"""Kinds of steps that are not a row's access: a store buffer hands its oldest store to memory; an actor is killed."""
+FLUSH, KILL, FOLLOW = "flush", "kill", "follow"
+"""Kinds of steps that are not a row's access: a store buffer hands its oldest store to memory; an actor is killed; somebody
+takes a dead one's role, or finds out that it is dead."""
 
 
 class Block(NamedTuple):

@@ -28,7 +28,7 @@ EDITS_SEPARATOR = "_"
 STEPS_MAX = 100_000
 """How long a run may be to have a token."""
 
-_FIELDS = re.compile(r"r(\d{1,4})b(\d{1,4})p(\d{1,4})w(\d{1,4})m(\d{1,4})a([01])t(\d)k([nrw])(?:s(1))?([a-z_]+)", re.ASCII)
+_FIELDS = re.compile(r"r(\d{1,4})b(\d{1,4})p(\d{1,4})w(\d{1,4})m(\d{1,4})a([01])t(\d)k([nrwA-Z])(?:s(1))?([a-z_]+)", re.ASCII)
 _COUNT = re.compile(r"\d{1,6}", re.ASCII)
 _FIELD_NAMES = ("r", "b", "p", "w", "m", "a", "t", "k", "s", "on")
 

@@ -26,7 +26,7 @@ import numpy as np
 import torch
 import torch.distributed as dist
 
-from ringbuffer import distributed, endpoint
+from ringbuffer import ShmRingBufferIO, distributed
 from ringbuffer.distributed import create_from_process_group
 from ringbuffer.errors import ClosedError, UnsupportedPlatformError
 from ringbuffer.memory.layout import Header
@@ -185,7 +185,7 @@ def cannot_attach(rank: int, error: BaseException) -> None:
 def no_endpoint(rank: int) -> None:
     """The ring is made or attached in that rank, but its endpoint cannot be."""
     error = UnsupportedPlatformError("planted")
-    with in_one_rank(rank, mock.patch.object(endpoint, "bind", side_effect=error)):
+    with in_one_rank(rank, mock.patch.object(ShmRingBufferIO, "_bind", side_effect=error)):
         ask()
 
 

@@ -67,7 +67,11 @@ def _operations(variant: Variant, keep: tuple[str, ...]) -> dict[str, st.SearchS
         "without": [(row.id,) for table in sides for row in table.rows if len(table.rows) > 1 and row.id not in keep],
         "swap": pairs,
         "move": pairs,
-        "weaken": [(row.id,) for row in rows if row.access.ordering in (Ordering.ACQUIRE, Ordering.RELEASE)],
+        "weaken": [
+            (row.id,)
+            for row in rows
+            if row.access.ordering in (Ordering.ACQUIRE, Ordering.RELEASE) and row.access.kind is not Kind.FENCE
+        ],
         "order": [(row.id, word) for row in rows for word in ORDERINGS.get(row.access.kind, ())],
         "redirect": [
             (row.id, outcome.value, place)

@@ -10,6 +10,7 @@ import os
 import pickle
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +22,7 @@ import pytest
 from ringbuffer import ShmRingBuffer, ShmRingBufferIO
 from ringbuffer.errors import BackendError, RingBufferError
 from ringbuffer.memory.backend import extension
+from ringbuffer.memory.layout import AWAKE_BYTES
 
 SHM: Final = Path("/dev/shm")
 LONG_SECONDS: Final = 30.0
@@ -147,6 +149,16 @@ def in_child(call: Callable[[], object]) -> str:
         said = pipe.read().decode()
     assert os.waitpid(pid, 0) == (pid, 0)
     return said
+
+
+def lies_down(ring: ShmRingBuffer, rank: int) -> None:
+    """Return when the endpoint of ``rank`` has said that it sleeps: what comes from now on has to wake it."""
+    layout, until = ring.segment.layout, time.monotonic() + LONG_SECONDS
+    start = layout.awake_offset + (1 + rank) * AWAKE_BYTES
+    with ring.segment.whole() as whole:
+        while any(whole[start : start + AWAKE_BYTES]):
+            assert time.monotonic() < until, "it does not lie down"
+            os.sched_yield()
 
 
 def state(ring: ShmRingBuffer) -> list[bytes]:

@@ -3,26 +3,34 @@
 from __future__ import annotations
 
 import contextlib
-import gc
 import inspect
 import os
 import pickle
-import struct
 import threading
 from typing import Any
 
 import pytest
-from support import ALIASES, Calling, MakeRing, Unloadable, assert_goes_on, ends_of, state
+from support import (
+    ALIASES,
+    LONG_SECONDS,
+    Background,
+    Calling,
+    MakeRing,
+    Unloadable,
+    assert_goes_on,
+    ends_of,
+    state,
+    what,
+)
 
 from ringbuffer import ShmRingBuffer, ShmRingBufferIO
-from ringbuffer.codec import PICKLE, RAW
+from ringbuffer.codec.frames import FRAME_BYTES, Frame
 from ringbuffer.errors import (
     BlockEscapedError,
     DecodeError,
     EncodeError,
     EndpointBusyError,
     FrameError,
-    MessageTooLargeError,
     RankError,
     RoleTaken,
     UnsupportedPlatformError,
@@ -31,6 +39,7 @@ from ringbuffer.errors import (
     WrongSideError,
 )
 from ringbuffer.memory.backend import PYTHON, VARIABLE
+from ringbuffer.memory.participants import Presence, Role
 from ringbuffer.protocol import ORIGINAL, PROTOCOL, Case, Variant
 
 # Names, ranks and sides.
@@ -38,7 +47,7 @@ from ringbuffer.protocol import ORIGINAL, PROTOCOL, Case, Variant
 
 def test_signatures_are_those_of_the_original() -> None:
     assert [*inspect.signature(ShmRingBuffer).parameters][:4] == ["n_reader", "max_chunk_bytes", "max_chunks", "name"]
-    assert [*inspect.signature(ShmRingBufferIO).parameters] == ["buffer", "reader_rank"]
+    assert [*inspect.signature(ShmRingBufferIO).parameters][:2] == ["buffer", "reader_rank"]
     ring = ShmRingBuffer(2, 1024, 10)
     writer, readers = ShmRingBufferIO(ring, -1), [ShmRingBufferIO(ring, rank) for rank in range(2)]
     with writer.acquire_write() as buf:
@@ -94,23 +103,76 @@ def test_ring_without_readers_has_a_writer_only(make_ring: MakeRing) -> None:
 @pytest.mark.parametrize("rank", [-1, 0])
 @pytest.mark.parametrize("end_it", ["keep", "close", "drop"])
 def test_rank_has_one_endpoint(rank: int, end_it: str, make_ring: MakeRing) -> None:
-    """An endpoint knows its place in the ring, so a second one, even later, would not stand where the first stood."""
-    ring = make_ring()
-    first = [ShmRingBufferIO(ring, rank)]
+    """A second one is refused while there is a first, and goes on where that one stopped when it is gone."""
+    ring = make_ring(max_chunks=3)
+    first = ends_of(ring)
+    first[0].enqueue("one")
+    assert first[1].dequeue(timeout=0) == "one"
+    if end_it == "keep":
+        for _ in range(2):
+            with pytest.raises(RoleTaken, match=f"rank {rank} of ring {ring.name}.*pid {os.getpid()}"):
+                ShmRingBufferIO(ring, rank)
+        assert_goes_on(*first)
+        return
     if end_it == "close":
-        first[0].close()
-    elif end_it == "drop":
-        first.clear()
-        gc.collect()
-    with pytest.raises(RoleTaken, match=f"rank {rank} of ring {ring.name}"):
-        ShmRingBufferIO(ring, rank)
+        first[1 + rank].close()
+    else:
+        del first[1 + rank]
+    second = ShmRingBufferIO(ring, rank)
+    assert_goes_on(*([second, first[-1]] if rank == -1 else [first[0], second]))
 
 
-def test_endpoint_that_could_not_be_made_takes_no_rank(make_ring: MakeRing) -> None:
-    ring = make_ring(protocol=PROTOCOL.without("W4"))
+@pytest.mark.parametrize("rank", [-1, 0])
+def test_rank_is_taken_for_all_ring_objects(rank: int, make_ring: MakeRing) -> None:
+    """Two of one process, too: here one is a copy, as another process has it."""
+    ring = make_ring()
+    other = pickle.loads(pickle.dumps(ring))
+    ends = ends_of(ring)
+    ends[0].enqueue("one")
+    before = bytes(ring.segment.whole())
+    with pytest.raises(RoleTaken, match=f"of ring {ring.name} is taken: process {os.getpid()} has that role"):
+        ShmRingBufferIO(other, rank)
+    assert bytes(ring.segment.whole()) == before, "nor was anything noted of it"
+    assert ends[1].dequeue(timeout=0) == "one"
+    ends[1 + rank].close()
+    same = ShmRingBufferIO(other, rank)
+    assert_goes_on(*([same, ends[1]] if rank == -1 else [ends[0], same]))
+    other.close()
+
+
+def test_endpoints_of_one_rank_that_are_made_at_once_are_one(make_ring: MakeRing, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Claiming does not tell the endpoints of one ring object from each other; here one waits in the middle of it."""
+    ring = make_ring()
+    inside, leave = threading.Event(), threading.Event()
+    claim = Role.claim
+
+    def slow_claim(role: Role) -> None:
+        inside.set()
+        assert leave.wait(LONG_SECONDS)
+        claim(role)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Role, "claim", slow_claim)
+        threads = [Background(lambda: ShmRingBufferIO(ring, 0)) for _ in range(2)]
+        assert inside.wait(LONG_SECONDS)
+        leave.set()
+        made = [what(thread.outcome) for thread in threads]
+    assert sorted(isinstance(one, ShmRingBufferIO) for one in made) == [False, True]
+    assert RoleTaken in [one[0] for one in made if not isinstance(one, ShmRingBufferIO)]
+
+
+@pytest.mark.parametrize("rank", [-1, 0])
+def test_endpoint_that_could_not_be_made_takes_no_rank(rank: int, make_ring: MakeRing) -> None:
+    """Nor is its process taken for one that had the role and died."""
+    ring = make_ring(protocol=PROTOCOL.without("W4").without("R3"))
+    before = bytes(ring.segment.whole())
     for _ in range(2):
-        with pytest.raises(VariantError):
-            ShmRingBufferIO(ring, -1)
+        with pytest.raises(VariantError) as caught:
+            ShmRingBufferIO(ring, rank)
+    assert Role(ring.segment, rank).presence() is Presence.FREE
+    assert bytes(ring.segment.whole()) == before
+    ring.close()  # although the error is kept, and with it the functions that it has passed
+    del caught
 
 
 def test_weakly_ordered_processor_is_refused_to_python(make_ring: MakeRing, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -125,7 +187,11 @@ def test_weakly_ordered_processor_is_refused_to_python(make_ring: MakeRing, monk
 
 @pytest.mark.parametrize(
     ("rank", "call", "arguments"),
-    [(-1, "dequeue", ()), (-1, "acquire_read", ()), (0, "enqueue", (1,)), (0, "acquire_write", ())],
+    [
+        *((-1, call, ()) for call in ("dequeue", "recv_bytes", "read", "acquire_read")),
+        *((0, call, (1,)) for call in ("enqueue", "send_bytes", "evict")),
+        *((0, call, ()) for call in ("resume", "acquire_write")),
+    ],
 )
 def test_wrong_side_is_told_so(rank: int, call: str, arguments: tuple[object, ...], make_ring: MakeRing) -> None:
     ring = make_ring()
@@ -258,34 +324,6 @@ def test_hold_can_be_used_again_but_not_inside_itself(make_ring: MakeRing) -> No
 # Objects.
 
 
-def pickle_of_bytes(size_bytes: int) -> bytes:
-    """Bytes that take ``size_bytes`` when pickled."""
-    data = bytes(size_bytes - len(pickle.dumps(bytes(200), 5)) + 200)
-    assert len(pickle.dumps(data, 5)) == size_bytes
-    return data
-
-
-def test_object_that_just_fits_is_sent(make_ring: MakeRing) -> None:
-    writer, reader = ends_of(make_ring(max_chunk_bytes=200))
-    data = pickle_of_bytes(200)
-    writer.enqueue(data)
-    assert reader.dequeue(timeout=0) == data
-
-
-def test_object_that_is_too_large_writes_nothing(make_ring: MakeRing) -> None:
-    ring = make_ring(max_chunk_bytes=200)
-    writer, reader = ends_of(ring)
-    assert_goes_on(writer, reader)
-    before = state(ring)
-    with pytest.raises(MessageTooLargeError) as caught:
-        writer.enqueue(pickle_of_bytes(201))
-    assert (caught.value.size_bytes, caught.value.limit_bytes) == (201, 200)
-    assert "201" in str(caught.value)
-    assert "200" in str(caught.value)
-    assert state(ring) == before
-    assert_goes_on(writer, reader)
-
-
 class RaisesWhenPickled:
     def __reduce__(self) -> tuple[object, ...]:
         raise ZeroDivisionError("boom")
@@ -351,14 +389,16 @@ def test_shorter_message_does_not_uncover_a_longer_one(make_ring: MakeRing) -> N
     with pytest.raises(DecodeError) as caught:
         reader.dequeue(timeout=0)
     assert caught.value.raw == pickle.dumps(Unloadable(), 5)
-    assert any(ring.segment.frame(0)[16 + len(caught.value.raw) :]), "the old bytes are still there"
+    assert any(ring.segment.frame(0)[FRAME_BYTES + len(caught.value.raw) :]), "the old bytes are still there"
 
 
 def test_pickle_without_its_end_is_not_completed_from_behind_it(make_ring: MakeRing) -> None:
     ring = make_ring(max_chunk_bytes=200, max_chunks=1)
     writer, reader = ends_of(ring)
     writer.enqueue("a message")
-    struct.pack_into("<Q", ring.segment.frame(0), 8, len(pickle.dumps("a message", 5)) - 1)
+    size = len(pickle.dumps("a message", 5)) - 1
+    with ring.segment.frame(0) as block:
+        Frame.read(block)._replace(length_bytes=size, total_bytes=size).write(block)
     with pytest.raises(DecodeError):
         reader.dequeue(timeout=0)
 
@@ -376,40 +416,3 @@ def test_dequeue_leaves_an_acquired_block_to_acquire_read(make_ring: MakeRing) -
     with reader.acquire_read(timeout=0) as block:
         assert bytes(block[:5]) == b"hello"
     assert_goes_on(writer, reader)
-
-
-@pytest.mark.parametrize(
-    ("kind", "size_bytes", "says"),
-    [
-        (PICKLE, 65, "65 bytes in a block of 64"),
-        (PICKLE, (1 << 64) - 1, "block of 64"),
-        (2, 1, "kind 2"),
-        (RAW, 65, "acquire_read"),
-    ],
-)
-def test_damaged_frame_is_refused_and_stays(kind: int, size_bytes: int, says: str, make_ring: MakeRing) -> None:
-    ring = make_ring()
-    writer, reader = ends_of(ring)
-    writer.enqueue("one")
-    good = bytes(ring.segment.frame(0)[:16])
-    struct.pack_into("<QQ", ring.segment.frame(0), 0, kind, size_bytes)
-    with pytest.raises(FrameError, match=says):
-        reader.dequeue(timeout=0)
-    assert ring.case(0) is Case.WRITTEN
-    ring.segment.frame(0)[:16] = good
-    assert reader.dequeue(timeout=0) == "one"
-    assert_goes_on(writer, reader)
-
-
-def test_two_ends_in_two_processes_of_one_rank_are_not_noticed(make_ring: MakeRing) -> None:
-    """A limit that is documented: the place in the ring is the endpoint's own."""
-    ring = make_ring()
-    other = pickle.loads(pickle.dumps(ring))
-    writer, reader = ends_of(ring)
-    same = ShmRingBufferIO(other, 0)
-    writer.enqueue("one")
-    assert reader.dequeue(timeout=0) == "one"
-    with pytest.raises(WaitTimeoutError):
-        same.dequeue(timeout=0)
-    other.close()
-    assert os.getpid() == ring.segment.header.creator_pid

@@ -21,6 +21,7 @@ ATTRIBUTES = {
     "missing_ranks": (0, 2),
     "waited_seconds": 1.5,
 }
+LOST = {"rank": 3, "pid": 4711, "block_index": 5, "case": None, "seconds_ago": 0.5, "left": True}
 EXAMPLES: list[tuple[RingBufferError, type[Exception], dict[str, Any]]] = [
     (errors.GeometryError("text"), ValueError, {}),
     (errors.RankError("text"), ValueError, {}),
@@ -31,11 +32,13 @@ EXAMPLES: list[tuple[RingBufferError, type[Exception], dict[str, Any]]] = [
     (errors.ForkedError("text"), RuntimeError, {}),
     (errors.BlockEscapedError("text"), BufferError, {}),
     (errors.WaitTimeoutError("text", **ATTRIBUTES), TimeoutError, ATTRIBUTES),  # type: ignore[arg-type]
-    (errors.MessageTooLargeError(201, 200), ValueError, {"size_bytes": 201, "limit_bytes": 200}),
+    (errors.WaitCancelledError("text"), InterruptedError, {}),
+    (errors.PeerDied("text", **LOST), ConnectionError, LOST),  # type: ignore[arg-type]
     (errors.EncodeError("text"), pickle.PicklingError, {}),
     (errors.DecodeError("text", b"raw bytes"), pickle.UnpicklingError, {"raw": b"raw bytes"}),
     (errors.FrameError("text"), ValueError, {}),
     (errors.SegmentMissingError("shm_ring_x"), FileNotFoundError, {"errno": errno.ENOENT}),
+    (errors.SegmentAccessError("shm_ring_x", 1, 0o100600), PermissionError, {"errno": errno.EACCES, "owner_uid": 1}),
     (errors.SegmentFormatError("shm_ring_x", "magic", "text"), ValueError, {"name": "shm_ring_x", "field": "magic"}),
     (errors.SegmentSpaceError(1 << 40, "text"), OSError, {"total_bytes": 1 << 40, "errno": errno.ENOSPC}),
     (errors.UnsupportedPlatformError("text"), RuntimeError, {}),
@@ -44,6 +47,7 @@ EXAMPLES: list[tuple[RingBufferError, type[Exception], dict[str, Any]]] = [
     (errors.VariantError("text"), ValueError, {}),
     (errors.TokenError("text"), ValueError, {}),
     (errors.TraceFileError("text"), ValueError, {}),
+    (errors.ReadOnlyError("text"), ValueError, {}),
     (errors.MissingExtraError("inspecting", "torch"), ImportError, {"extra": "torch", "msg": str}),
 ]
 
@@ -68,6 +72,7 @@ def test_error_survives_being_passed_on(
     error: RingBufferError, builtin: type[Exception], attributes: dict[str, Any], transport: str
 ) -> None:
     error.__notes__ = ["a note"]
+    error.sent_bytes, error.total_bytes = 128, 300
     match transport:
         case "copy":
             found = copy.copy(error)
@@ -88,8 +93,8 @@ def test_error_survives_being_passed_on(
 @pytest.mark.parametrize(
     ("error", "says"),
     [
-        (errors.MessageTooLargeError(201, 200), ("201", "200", "max_chunk_bytes >= 201")),
         (errors.SegmentMissingError("shm_ring_x"), ("shm_ring_x", "unlinked")),
+        (errors.SegmentAccessError("shm_ring_x", 1, 0o100600), ("shm_ring_x", "number 1,", "mode is 600")),
         (errors.SegmentFormatError("shm_ring_x", "magic", "text"), ("shm_ring_x", "magic", "text")),
         (errors.SegmentSpaceError(1 << 40, "why"), (str(1 << 40), "why", "--shm-size", "nothing was created")),
         (errors.MissingExtraError("inspecting", "torch"), ("inspecting", "pip install 'shm-ringbuffer-reference[torch]'")),

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 
 import pytest
-from support import SHM, MakeRing, RunPython, ends_of, in_child
+from support import LONG_SECONDS, SHM, MakeRing, RunPython, ends_of, in_child
 
 from ringbuffer import ShmRingBuffer, ShmRingBufferIO
-from ringbuffer.errors import ForkedError
+from ringbuffer.errors import ForkedError, PeerDied
 from ringbuffer.protocol import Case
 
 USES: dict[str, Callable[[ShmRingBufferIO, ShmRingBufferIO], object]] = {
@@ -17,6 +20,12 @@ USES: dict[str, Callable[[ShmRingBufferIO, ShmRingBufferIO], object]] = {
     "acquire_write": lambda writer, _: writer.acquire_write(),
     "dequeue": lambda _, reader: reader.dequeue(),
     "acquire_read": lambda _, reader: reader.acquire_read(),
+    "send_bytes": lambda writer, _: writer.send_bytes(b"from the child"),
+    "resume": lambda writer, _: writer.resume(),
+    "evict": lambda writer, _: writer.evict(0),
+    "recv_bytes": lambda _, reader: reader.recv_bytes(),
+    "read": lambda _, reader: reader.read(),
+    "describe_wait": lambda _, reader: reader.describe_wait(1.0),
     "with": lambda writer, _: writer.__enter__(),
 }
 
@@ -45,19 +54,81 @@ def test_hold_that_was_made_before_the_fork_refuses_in_the_child(make_ring: Make
     assert ring.case(0) is Case.UNWRITTEN
 
 
-def test_child_makes_endpoints_of_its_own(make_ring: MakeRing) -> None:
-    there, back = make_ring(), make_ring()
-    ends = [*ends_of(there), *ends_of(back)]
-    ends[0].enqueue("hello")
+def test_child_makes_endpoints_of_ranks_that_are_free(make_ring: MakeRing) -> None:
+    there, back = make_ring(2), make_ring()
+    writer, reader = ShmRingBufferIO(there, -1), ShmRingBufferIO(there, 0)
+    answers = ShmRingBufferIO(back, 0)
+    writer.enqueue("hello")
 
     def child() -> str:
-        reader, writer = ShmRingBufferIO(there, 0), ShmRingBufferIO(back, -1)
-        writer.enqueue(reader.dequeue(timeout=0)[::-1])
-        return f"{there.is_creator} {there.case(0):d}"
+        with ShmRingBufferIO(there, 1) as own, ShmRingBufferIO(back, -1) as answering:
+            answering.enqueue(own.dequeue(timeout=0)[::-1])
+            return f"{there.is_creator} {there.case(0):d}"
 
-    assert in_child(child) == "False 4"
-    assert ends[3].dequeue(timeout=0) == "olleh"
+    assert in_child(child) == "False 3"
+    assert answers.dequeue(timeout=0) == "olleh"
+    assert reader.dequeue(timeout=0) == "hello"
     assert (there.is_creator, there.case(0)) == (True, Case.READ_BY_ALL)
+
+
+@pytest.mark.parametrize("rank", [-1, 0])
+def test_child_is_refused_the_ranks_of_its_parent_until_they_are_left(rank: int, make_ring: MakeRing) -> None:
+    ring = make_ring()
+    ends = ends_of(ring)
+    ends[0].enqueue("one")
+    said = in_child(lambda: ShmRingBufferIO(ring, rank))
+    assert said.startswith("RoleTaken: ")
+    assert f"process {os.getpid()} has that role" in said
+    assert_goes_on_with("one", *ends)
+    ends[1 + rank].close()
+
+    def child() -> object:
+        with ShmRingBufferIO(ring, rank) as end:
+            return end.broadcast_object("two", timeout=0)
+
+    if rank == 0:
+        ends[0].enqueue("two")
+    assert in_child(child) == "two"
+    if rank == -1:
+        assert ends[1].dequeue(timeout=0) == "two"
+        assert ShmRingBufferIO(ring, -1)._runner.done() == 2
+
+
+def assert_goes_on_with(expected: object, writer: ShmRingBufferIO, reader: ShmRingBufferIO) -> None:
+    assert reader.dequeue(timeout=0) == expected
+    assert (writer.buffer.case(0), writer.buffer.case(1)) == (Case.READ_BY_ALL, Case.UNWRITTEN)
+
+
+CHILD_OUTLIVES = """
+import os, signal, sys, time
+from ringbuffer import ShmRingBuffer, ShmRingBufferIO
+ring = ShmRingBuffer(1, 64, 2, sys.argv[1])
+end = ShmRingBufferIO(ring, int(sys.argv[2]))
+end._waiter.peers.lost((-1, 0))
+child = os.fork()
+if child == 0:
+    os.read(0, 1)  # until the test has seen its parent dead
+    print("child ends", flush=True)
+    os._exit(0)
+print("parent is about to be killed", flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.parametrize("rank", [-1, 0])
+def test_role_of_a_parent_that_is_killed_is_not_kept_by_its_child(rank: int, make_ring: MakeRing) -> None:
+    ring = make_ring()
+    here = ShmRingBufferIO(ring, -1 - rank)
+    command = [sys.executable, "-P", "-c", CHILD_OUTLIVES, ring.name, str(rank)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as parent:
+        assert parent.wait(LONG_SECONDS) == -signal.SIGKILL
+        for _ in range(2 if rank == 0 else 0):
+            here.enqueue("fills the ring", timeout=0)
+        with pytest.raises(PeerDied) as caught:
+            here.broadcast_object(timeout=LONG_SECONDS)
+        assert (caught.value.rank, caught.value.pid) == (rank, parent.pid)
+        out, _ = parent.communicate(b"x", timeout=LONG_SECONDS)
+        assert out.splitlines()[-1] == b"child ends", "it lived until now"
 
 
 def leave_ring(ring: ShmRingBuffer) -> None:
@@ -70,12 +141,12 @@ def leave_ring(ring: ShmRingBuffer) -> None:
 def test_child_lets_go_of_the_ring_and_does_not_unlink_it(
     end_it: Callable[[ShmRingBuffer], None], first: str, make_ring: MakeRing
 ) -> None:
-    ring = make_ring()
-    writer, reader = ends_of(ring)
+    ring = make_ring(2)
+    writer, reader = ShmRingBufferIO(ring, -1), ShmRingBufferIO(ring, 0)
 
     def child() -> str:
         if first == "after use":
-            ShmRingBufferIO(ring, 0)
+            ShmRingBufferIO(ring, 1)
         writer.close()
         end_it(ring)
         return f"exists: {(SHM / ring.name).exists()}"
@@ -86,26 +157,26 @@ def test_child_lets_go_of_the_ring_and_does_not_unlink_it(
 
 
 @pytest.mark.parametrize("body_raises", [False, True])
-@pytest.mark.parametrize("rank", [-1, 0])
-def test_child_that_leaves_a_with_of_its_parent_changes_nothing(rank: int, body_raises: bool, make_ring: MakeRing) -> None:
+@pytest.mark.parametrize("use", ["acquire_write", "acquire_read", "read"])
+def test_child_that_leaves_a_with_of_its_parent_changes_nothing(use: str, body_raises: bool, make_ring: MakeRing) -> None:
     """The fork is inside the ``with``, so both processes come to its end; the block is the parent's."""
     ring = make_ring()
     writer, reader = ends_of(ring)
     writer.enqueue("one")
-    hold = writer.acquire_write() if rank == -1 else reader.acquire_read()
+    hold = getattr(writer if use == "acquire_write" else reader, use)()
     error = RuntimeError("boom")
     with hold:
         before = ring.flags(0) + ring.flags(1)
         said = in_child(lambda: hold.__exit__(RuntimeError, error, None) if body_raises else hold.__exit__(None, None, None))
         assert ring.flags(0) + ring.flags(1) == before
     assert "Error" not in said if body_raises else said.startswith("ForkedError: ")
-    assert (ring.case(0), ring.case(1)) == ((2, 2) if rank == -1 else (4, 1))
+    assert (ring.case(0), ring.case(1)) == ((2, 2) if use == "acquire_write" else (4, 1))
 
 
 CHILD_ENDS = """
 import os, sys
 from ringbuffer import ShmRingBuffer, ShmRingBufferIO
-ring = ShmRingBuffer(1, 64, 2)
+ring = ShmRingBuffer(2, 64, 2)
 writer, reader = ShmRingBufferIO(ring, -1), ShmRingBufferIO(ring, 0)
 pid = os.fork()
 if pid == 0:
@@ -117,7 +188,7 @@ print(reader.dequeue(timeout=0), os.path.exists("/dev/shm/" + ring.name))
 """
 
 
-@pytest.mark.parametrize("ending", ["pass", "del writer, reader, ring", "ShmRingBufferIO(ring, 0)", "sys.exit(1)"])
+@pytest.mark.parametrize("ending", ["pass", "del writer, reader, ring", "ShmRingBufferIO(ring, 1)", "sys.exit(1)"])
 def test_child_that_ends_as_a_python_does_leaves_the_ring_alone(ending: str, run_python: RunPython) -> None:
     done = run_python(CHILD_ENDS.format(ending=ending))
     assert (done.returncode, done.stdout, done.stderr) == (0, "alive True\n", "")

@@ -29,8 +29,8 @@ from ringbuffer.memory.layout import (
 )
 
 IDENTITY = bytes(range(16))
-CHECKSUM_OFFSET = 104
-HEADER_FIELDS_BYTES = 108
+CHECKSUM_OFFSET = 120
+HEADER_FIELDS_BYTES = 124
 
 layouts = st.builds(Layout, st.integers(0, 300), st.integers(1, 3000), st.integers(1, 30))
 
@@ -101,8 +101,8 @@ def test_header_has_the_documented_offsets() -> None:
     packed = header_of(Layout(2, 100, 3), initial_read_flag=1).pack()
     assert packed[:8] == MAGIC == b"SHMRING\0"
     assert struct.unpack_from("<4I", packed, 8) == (LAYOUT_VERSION, HEADER_BYTES, 2, 1)
-    assert struct.unpack_from("<8Q", packed, 24) == (100, 3, 128, 64, 128, 512, 704, 4711)
-    assert packed[88:104] == IDENTITY
+    assert struct.unpack_from("<10Q", packed, 24) == (100, 3, 192, 64, 128, 704, 896, 1088, 1152, 4711)
+    assert packed[104:120] == IDENTITY
     assert struct.unpack_from("<I", packed, CHECKSUM_OFFSET) == (zlib.crc32(packed[:CHECKSUM_OFFSET]),)
     assert len(packed) == HEADER_FIELDS_BYTES
 
@@ -127,8 +127,10 @@ def test_header_has_the_documented_offsets() -> None:
         ("entry_stride_bytes", 128, "entry_stride_bytes"),
         ("data_offset", 192, "data_offset"),
         ("metadata_offset", 448, "metadata_offset"),
-        ("total_bytes", 703, "total_bytes"),
-        ("total_bytes", 705, "total_bytes"),
+        ("participants_offset", 960, "participants_offset"),
+        ("awake_offset", 1024, "awake_offset"),
+        ("total_bytes", 1151, "total_bytes"),
+        ("total_bytes", 1153, "total_bytes"),
     ],
 )
 def test_wrong_field_is_named(field: str, value: Any, named: str) -> None:
@@ -162,7 +164,7 @@ def test_any_field_may_be_anything(layout: Layout, field: str, value: int) -> No
 
 @pytest.mark.parametrize("offset", range(HEADER_FIELDS_BYTES))
 def test_flipped_bit_is_noticed(offset: int) -> None:
-    damaged = bytearray(segment_of(header_of(Layout(2, 100, 3)), 704))
+    damaged = bytearray(segment_of(header_of(Layout(2, 100, 3)), 1152))
     damaged[offset] ^= 1 << offset % 8
     expected = "magic" if offset < 8 else "version" if offset < 12 else "checksum"
     assert refusal(memoryview(damaged)).field == expected
@@ -174,10 +176,10 @@ def test_truncated_segment_is_refused(size_bytes: int, field: str) -> None:
 
 
 def test_one_byte_short_is_refused() -> None:
-    error = refusal(segment_of(header_of(Layout(2, 100, 3)), 703))
+    error = refusal(segment_of(header_of(Layout(2, 100, 3)), 1151))
     assert error.field == "total_bytes"
-    assert "703" in str(error)
-    assert "704" in str(error)
+    assert "1151" in str(error)
+    assert "1152" in str(error)
 
 
 @pytest.mark.parametrize(

@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import itertools
 import signal
+import struct
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import pytest
 from edits import FENCES_AND_LOCKS, variants
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from interpreting import COMPOSED, Interpreter, Places, composed
 from support import (
     LONG_SECONDS,
     Background,
@@ -25,27 +27,35 @@ from support import (
     what,
 )
 
-from ringbuffer.compiled import ENDED, FOUND, WAIT, Compiled, bind_native, bind_python
+from ringbuffer.compiled import ENDED, FOUND, Compiled, bind_native, bind_python, step_native, step_python
 from ringbuffer.errors import VariantError
-from ringbuffer.memory import encoding
+from ringbuffer.memory import codes, encoding
 from ringbuffer.memory.encoding import EncodedRow, encode
 from ringbuffer.memory.layout import Layout
 from ringbuffer.memory.shared import Segment
-from ringbuffer.protocol import ORIGINAL, PROTOCOL, Edge, Flag, Instruction, Kind, Ordering, Outcome, Program, Variant
+from ringbuffer.protocol import ORIGINAL, PROTOCOL, Edge, Flag, Kind, Ordering, Outcome, Program, Table, Variant
+from ringbuffer.protocol.waking import Waking, executed
 
 pytestmark = needs_extension
 READERS, BLOCKS, MARGIN, STRIDE = 3, 2, 5, 7
-"""The flags of the tests lie in a buffer of their own, with bytes around and between them that nothing may touch."""
-SIZE = 2 * MARGIN + BLOCKS * STRIDE
+"""What the tests run on lies in a buffer of their own, with bytes around and between that nothing may touch."""
+FLAGS_END = 2 * MARGIN + BLOCKS * STRIDE
+AWAKE_AT, POSITION_AT, DATA_AT, CHUNK, BLOCK_STRIDE = 28, 48, 61, 16, 51
+SIZE = DATA_AT + BLOCKS * BLOCK_STRIDE + MARGIN
+assert FLAGS_END <= AWAKE_AT
+assert AWAKE_AT + 4 * (1 + READERS) < POSITION_AT
+PLACES: Final = Places(READERS, BLOCKS, MARGIN, STRIDE, AWAKE_AT, POSITION_AT)
 CALLS: Final = ("begin", "finish", "abort")
-ACCESSES_MAX: Final = 500
-"""More than a table takes that does not run in circles."""
-SEVERAL = (Flag.EACH, Flag.BUT_LAST)
+ALL_CALLS: Final = (*CALLS, "rest")
 UNTIMED = settings(deadline=None)
 
 
 def side(variant: Variant, rank: int) -> Program:
     return variant.programs[0 if rank == -1 else 1]
+
+
+def table_of(variant: Variant, rank: int) -> Table:
+    return variant.writer if rank == -1 else variant.reader
 
 
 def offset_of(block: int, place: int) -> int:
@@ -55,91 +65,9 @@ def offset_of(block: int, place: int) -> int:
 def runner_of(rows: object, memory: bytearray, rank: int = -1, **changes: Any) -> Any:
     """A runner on the flags in ``memory``."""
     sizes = {"blocks": BLOCKS, "flags_offset": MARGIN, "entry_stride": STRIDE, "readers": READERS, "own": 1 + rank}
-    return the_extension().Runner(**({"buffer": memory, "rows": rows} | sizes | changes))
-
-
-class Interpreter:
-    """The rows of one actor, interpreted in Python, one access at a time. It knows all that rows can say: fences, locks, loops.
-
-    ``access`` makes one access and returns ``None``, or how the call ends.
-    """
-
-    def __init__(self, program: Program, memory: bytearray, rank: int) -> None:
-        self.program, self.memory, self.rank = program, memory, rank
-        self.block = self.pc = self.lock = 0
-        self.todo: set[int] = set()
-        self.zeros = 0
-        self.touched: tuple[int, int] = (-1, -1)
-
-    def enter(self, call: str) -> int | None:
-        if call == "begin":
-            return self._land(0)
-        (payload,) = [instruction for instruction in self.program.instructions if instruction.row.is_payload]
-        return self._take(payload, Outcome.DONE if call == "finish" else Outcome.ABORTED)
-
-    def ranks(self) -> tuple[int, ...]:
-        """What may be visited next."""
-        return tuple(sorted(self.todo)) if self.program[self.pc].row.access.flag in SEVERAL else (0,)
-
-    def access(self, rank: int) -> int | None:
-        instruction = self.program[self.pc]
-        access = instruction.row.access
-        several = access.flag in SEVERAL
-        self.touched = (-1, -1)
-        if access.kind is Kind.FENCE:
-            return self._take(instruction, Outcome.DONE)
-        if several and not self.todo:
-            return self._take(instruction, Outcome.ONE if access.kind is Kind.LOAD else Outcome.DONE)
-        value = self._touch(instruction, rank)
-        if not several:
-            loaded = Outcome.ONE if value else Outcome.ZERO
-            return self._take(instruction, loaded if access.kind is Kind.LOAD else Outcome.DONE)
-        self.todo.remove(rank)
-        if access.kind is Kind.LOAD:
-            self.zeros += value != 1
-            if self.zeros > access.missing_allowed:
-                return self._take(instruction, Outcome.ZERO)
-        if self.todo:
-            return None
-        return self._take(instruction, Outcome.ONE if access.kind is Kind.LOAD else Outcome.DONE)
-
-    def _touch(self, instruction: Instruction, rank: int) -> int:
-        access = instruction.row.access
-        new = access.value
-        if access.flag is Flag.LOCK:
-            old, self.lock = self.lock, self.lock if new is None else new
-            self.touched = (-1, new if access.kind is Kind.STORE and new is not None else old)
-            return old
-        neighbour = 0 if self.rank == READERS - 1 else self.rank + 1
-        single = {Flag.WRITTEN: 0, Flag.OWN: 1 + self.rank, Flag.NEIGHBOUR: 1 + neighbour}
-        offset = offset_of(self.block, single.get(access.flag or Flag.LOCK, 1 + rank))
-        old = self.memory[offset]
-        if new is not None:
-            self.memory[offset] = new
-        self.touched = (offset, new if access.kind is Kind.STORE and new is not None else old)
-        return old
-
-    def _take(self, instruction: Instruction, outcome: Outcome) -> int | None:
-        branch = instruction.branch(outcome)
-        self.block = (self.block + branch.advance) % BLOCKS
-        if branch.edge is Edge.FORWARD or (branch.edge is Edge.RESTARTED and branch.pc):
-            return self._land(branch.pc)
-        return WAIT if branch.edge is Edge.WAITED else ENDED
-
-    def _land(self, pc: int) -> int | None:
-        self.pc, self.zeros = pc, 0
-        flag = self.program[pc].row.access.flag
-        self.todo = set(range(READERS - (flag is Flag.BUT_LAST))) if flag in SEVERAL else set()
-        return FOUND if self.program[pc].row.is_payload else None
-
-    def run(self, call: str) -> int | None:
-        """A whole call, with the ranks in their order; ``None`` where it runs in circles."""
-        result = self.enter(call)
-        for _ in range(ACCESSES_MAX):
-            if result is not None:
-                break
-            result = self.access(min(self.ranks(), default=0))
-        return result
+    places = {"position_offset": POSITION_AT, "awake_offset": AWAKE_AT}
+    frames = {"data_offset": DATA_AT, "block_stride": BLOCK_STRIDE, "chunk_bytes": CHUNK}
+    return the_extension().Runner(**({"buffer": memory, "rows": rows} | sizes | places | frames | changes))
 
 
 ANY = variants(keep=("W4", "R3"))
@@ -151,37 +79,60 @@ BITS = st.binary(min_size=BLOCKS * (1 + READERS), max_size=BLOCKS * (1 + READERS
 BYTES = st.binary(min_size=BLOCKS * (1 + READERS), max_size=BLOCKS * (1 + READERS)).map(
     lambda b: bytes(x if x > 127 else x & 1 for x in b)
 )
-SCHEDULE = st.lists(st.tuples(st.sampled_from(CALLS), BYTES), min_size=1, max_size=6)
+WORDS_IN_MEMORY = st.lists(st.sampled_from([0, 1, 1, 2, 256, 1 << 31]), min_size=1 + READERS, max_size=1 + READERS).map(tuple)
+Situation: TypeAlias = tuple[str, bytes, tuple[int, ...]]
+"""A call, and the flags and the words that it finds."""
+SCHEDULE = st.lists(st.tuples(st.sampled_from(ALL_CALLS), BYTES, WORDS_IN_MEMORY), min_size=1, max_size=6)
 
 
-def put(memory: bytearray, flags: bytes) -> None:
+def put(memory: bytearray, flags: bytes, words: tuple[int, ...]) -> None:
     for block, place in itertools.product(range(BLOCKS), range(1 + READERS)):
         memory[offset_of(block, place)] = flags[block * (1 + READERS) + place]
+    struct.pack_into(f"={1 + READERS}I", memory, AWAKE_AT, *words)
 
 
-def compare_calls(rows: object, program: Program, rank: int, schedule: list[tuple[str, bytes]]) -> None:
-    """Whole calls: the same result, the same bytes everywhere in the buffer, and the same block afterwards."""
+def rests(runner: Any, call: str) -> bool:
+    """Whether there is something to do: the tables that cannot rest refuse it."""
+    if call == "rest" and not runner.can_rest:
+        with pytest.raises(ValueError, match="no row lies down"):
+            runner.rest(0)
+        return False
+    return True
+
+
+def called(runner: Any, call: str) -> Any:
+    """A call, of which none lasts."""
+    return runner.rest(0) if call == "rest" else getattr(runner, call)()
+
+
+def compare_calls(rows: object, program: Program, rank: int, schedule: list[Situation]) -> None:
+    """Whole calls: the same result, the same bytes everywhere in the buffer, and the same place afterwards."""
     mine, its = bytearray(b"\xa5" * SIZE), bytearray(b"\xa5" * SIZE)
-    interpreter, runner = Interpreter(program, mine, rank), runner_of(rows, its, rank)
-    for call, flags in schedule:
-        put(mine, flags)
-        put(its, flags)
+    interpreter, runner = Interpreter(program, mine, rank, PLACES), runner_of(rows, its, rank)
+    for call, flags, words in schedule:
+        put(mine, flags, words)
+        put(its, flags, words)
+        if not rests(runner, call):
+            continue
         expected = interpreter.run(call)
         if expected is None:
             return  # it runs in circles, and so would the runner; tried below, step by step
-        assert (getattr(runner, call)(), runner.where(), its) == (expected, interpreter.block, mine)
+        assert (called(runner, call), its) == (expected, mine)
+        assert (runner.where(), runner.done()) == (interpreter.block, interpreter.done)
 
 
 def compare_steps(
-    rows: object, program: Program, rank: int, schedule: list[tuple[str, bytes]], pick: Callable[[tuple[int, ...]], int]
+    rows: object, program: Program, rank: int, schedule: list[Situation], pick: Callable[[tuple[int, ...]], int]
 ) -> None:
     """Step by step: where it stands, what it may visit, the byte that it touches, the value, all other bytes."""
     going = the_extension().GOING
     mine, its = bytearray(b"\xa5" * SIZE), bytearray(b"\xa5" * SIZE)
-    interpreter, runner = Interpreter(program, mine, rank), runner_of(rows, its, rank)
-    for call, flags in schedule:
-        put(mine, flags)
-        put(its, flags)
+    interpreter, runner = Interpreter(program, mine, rank, PLACES), runner_of(rows, its, rank)
+    for call, flags, words in schedule:
+        put(mine, flags, words)
+        put(its, flags, words)
+        if not rests(runner, call):
+            continue
         expected = interpreter.enter(call)
         assert runner.enter(call) == (going if expected is None else expected)
         for _ in range(40):
@@ -193,25 +144,27 @@ def compare_steps(
             expected = interpreter.access(rank_visited)
             assert runner.step(rank_visited) == (going if expected is None else expected, *interpreter.touched)
             assert its == mine
-        assert runner.where() == interpreter.block
+        assert (runner.where(), runner.done()) == (interpreter.block, interpreter.done)
 
 
 # It does what Python does.
 
 
 @UNTIMED
-@given(ANY, RANKS, SCHEDULE)
-def test_calls_do_what_an_interpreter_of_the_rows_does(variant: Variant, rank: int, schedule: list[tuple[str, bytes]]) -> None:
-    program = side(variant, rank)
+@given(ANY, COMPOSED, RANKS, SCHEDULE)
+def test_calls_do_what_an_interpreter_of_the_rows_does(
+    variant: Variant, extra: str | Waking | None, rank: int, schedule: list[Situation]
+) -> None:
+    program = composed(table_of(variant, rank), extra)
     compare_calls(encode(program), program, rank, schedule)
 
 
 @UNTIMED
-@given(ANY, RANKS, SCHEDULE, st.randoms(use_true_random=False))
+@given(ANY, COMPOSED, RANKS, SCHEDULE, st.randoms(use_true_random=False))
 def test_steps_do_what_an_interpreter_of_the_rows_does_in_any_order_of_flags(
-    variant: Variant, rank: int, schedule: list[tuple[str, bytes]], random: Any
+    variant: Variant, extra: str | Waking | None, rank: int, schedule: list[Situation], random: Any
 ) -> None:
-    program = side(variant, rank)
+    program = composed(table_of(variant, rank), extra)
     compare_steps(encode(program), program, rank, schedule, random.choice)
 
 
@@ -225,12 +178,14 @@ def segments() -> Iterator[tuple[Segment, Segment]]:
 
 
 @contextmanager
-def both(program: Program, segments: tuple[Segment, Segment], rank: int, *, stepping: bool = False) -> Iterator[list[Compiled]]:
+def both(
+    program: Program, segments: tuple[Segment, Segment], rank: int, makers: tuple[Any, Any] = (bind_python, bind_native)
+) -> Iterator[list[Any]]:
     """The rows in Python and in C, each on a segment of its own."""
-    ends: list[Compiled] = []
+    ends: list[Any] = []
     try:
-        for make, segment in zip((bind_python, bind_native), segments, strict=True):
-            ends.append(make(program, segment, rank, stepping=stepping))
+        for make, segment in zip(makers, segments, strict=True):
+            ends.append(make(program, segment, rank))
         yield ends
     finally:
         for view in (view for end in ends for view in end.views):
@@ -238,27 +193,36 @@ def both(program: Program, segments: tuple[Segment, Segment], rank: int, *, step
 
 
 @UNTIMED
-@given(PYTHONS, RANKS, st.lists(st.tuples(st.sampled_from(CALLS), BITS), min_size=1, max_size=6))
+@given(PYTHONS, COMPOSED, RANKS, st.lists(st.tuples(st.sampled_from(ALL_CALLS), BITS, WORDS_IN_MEMORY), min_size=1, max_size=6))
 def test_calls_on_a_segment_do_what_compiled_python_does_to_every_byte(
-    segments: tuple[Segment, Segment], variant: Variant, rank: int, schedule: list[tuple[str, bytes]]
+    segments: tuple[Segment, Segment], variant: Variant, extra: str | Waking | None, rank: int, schedule: list[Situation]
 ) -> None:
-    program = side(variant, rank)
+    program = composed(table_of(variant, rank), extra)
     refused = [what(lambda make=make: make(program, segments[0], rank)) for make in (bind_python, bind_native)]  # type: ignore[misc]
     if isinstance(refused[0], tuple):
         assert refused[0] == refused[1]
         return
     for end in refused:
-        for view in end.views:
-            view.release()
+        end.release()
     with both(program, segments, rank) as (python, in_c):
-        for call, flags in schedule:
+        assert python.can_rest == in_c.can_rest
+        for end in (python, in_c):
+            end.resume(len(schedule))
+        for call, flags, words in schedule:
             for segment in segments:
-                for block in range(BLOCKS):
-                    segment.flags(block)[:] = flags[block * (1 + READERS) :][: 1 + READERS]
-            assert getattr(python, call)() == getattr(in_c, call)()
-            assert python.where() == in_c.where()
+                put_in_segment(segment, flags, words)
+            if rests(python, call) and rests(in_c, call):
+                assert called(python, call) == called(in_c, call)
+            assert (python.where(), python.done()) == (in_c.where(), in_c.done())
             header = segments[0].header.header_bytes
             assert segments[0].whole()[header:] == segments[1].whole()[header:]
+
+
+def put_in_segment(segment: Segment, flags: bytes, words: tuple[int, ...]) -> None:
+    for block in range(BLOCKS):
+        segment.flags(block)[:] = flags[block * (1 + READERS) :][: 1 + READERS]
+    with segment.whole() as whole:
+        struct.pack_into(f"={1 + READERS}I", whole, segment.layout.awake_offset, *words)
 
 
 @pytest.mark.parametrize("rank", [-1, 0, READERS - 1])
@@ -276,21 +240,28 @@ def test_damaged_flags_are_taken_for_the_same(variant: Variant, rank: int, segme
             assert results[0] == results[1]
 
 
-def test_stepping_generators_are_those_of_python(segments: tuple[Segment, Segment]) -> None:
+@pytest.mark.parametrize("whole", [False, True], ids=["table", "composed"])
+def test_stepping_generators_are_those_of_python(whole: bool, segments: tuple[Segment, Segment]) -> None:
     for rank in (-1, 0, READERS - 1):
-        with both(side(PROTOCOL, rank), segments, rank, stepping=True) as ends:
-            for flags, call, reverse in itertools.product((b"\0" * 4, b"\1" * 4, b"\1\1\0\1"), CALLS, (False, True)):
+        program = executed(table_of(PROTOCOL, rank)) if whole else side(PROTOCOL, rank)
+        with both(program, segments, rank, (step_python, step_native)) as ends:
+            for flags, call, reverse, words in itertools.product(
+                (b"\0" * 4, b"\1" * 4, b"\1\1\0\1"),
+                ALL_CALLS if whole else CALLS,
+                (False, True),
+                ((1,) * 4, (1, 0, 1, 2), (0,) * 4),
+            ):
                 told = []
                 for end, segment in zip(ends, segments, strict=True):
-                    for block in range(BLOCKS):
-                        segment.flags(block)[:] = flags
+                    put_in_segment(segment, flags * BLOCKS, words)
                     running, stops, answer = getattr(end, call)(), [], None
                     try:
                         while True:
                             stops.append(running.send(answer))
-                            answer = stops[-1][2][-1 if reverse else 0]
+                            answer = max(stops[-1][2], default=0) if reverse else min(stops[-1][2], default=0)
                     except StopIteration as ended:
-                        told.append((ended.value, stops, end.where(), [bytes(segment.flags(b)) for b in range(BLOCKS)]))
+                        start = segment.layout.metadata_offset
+                        told.append((ended.value, stops, end.where(), end.done(), bytes(segment.whole()[start:])))
                 assert told[0] == told[1]
 
 
@@ -303,8 +274,19 @@ ALLOWED: Final = {
     Kind.FENCE: {*Ordering} - {Ordering.PLAIN, Ordering.RELAXED},
     Kind.FILL: {Ordering.PLAIN},
     Kind.READ: {Ordering.PLAIN},
+    Kind.SLEEP: {Ordering.RELAXED},
+    Kind.WAKE: {Ordering.RELAXED},
 }
 """What C11 knows; of fences, those that do something."""
+FLAGS_OF: Final = {
+    Kind.LOAD: {*Flag} - {Flag.POSITION},
+    Kind.STORE: {*Flag},
+    Kind.EXCHANGE: {*Flag} - {Flag.POSITION},
+    Kind.FENCE: {None},
+    Kind.SLEEP: {Flag.AWAKE},
+    Kind.WAKE: {Flag.AWAKE, Flag.OTHERS_AWAKE},
+}
+"""What an access of each kind can be to."""
 FORWARD, FINISHED = encoding.EDGES[Edge.FORWARD], encoding.EDGES[Edge.FINISHED]
 PAYLOAD_ROW: EncodedRow = (encoding.KINDS[Kind.FILL], 0, 0, 0, 0, *(0, 0, 0), *(0, 0, 0), *(FINISHED, 0, 1), *(FINISHED, 0, 0))
 
@@ -328,18 +310,25 @@ def test_every_kind_of_access_runs_in_every_ordering_that_it_can_have(kind: Kind
             with pytest.raises(ValueError, match="no such ordering"):
                 runner_of(rows, bytearray(SIZE))
         return
-    for flag, value, before in itertools.product(Flag if kind is not Kind.FENCE else [None], (0, 1), (0, 1, 9)):
+    places = {Flag.WRITTEN: [0], Flag.OWN: [2], Flag.NEIGHBOUR: [3], Flag.EACH: [1, 2, 3], Flag.BUT_LAST: [1, 2]}
+    words = {Flag.AWAKE: AWAKE_AT + 4 * 2, Flag.OTHERS_AWAKE: AWAKE_AT}
+    for flag, value, before in itertools.product([*Flag, None], (0, 1), (0, 1, 9)):
         memory = bytearray([before]) * SIZE
         rows = one_row(kind, ordering, flag, value)
-        if ordering not in ALLOWED[kind]:
-            with pytest.raises(ValueError, match="no such ordering"):
+        if ordering not in ALLOWED[kind] or flag not in FLAGS_OF[kind]:
+            with pytest.raises(ValueError, match=r"no such ordering|names a flag|cannot be to that flag"):
                 runner_of(rows, memory, 1)
             continue
+        expected = bytearray(memory)
+        if kind in (Kind.STORE, Kind.EXCHANGE) and flag is not Flag.LOCK:
+            for place in places.get(flag or Flag.LOCK, []):
+                expected[offset_of(0, place)] = value
+            if flag in words:
+                struct.pack_into("=I", expected, words[flag], value)
+            if flag is Flag.POSITION:
+                struct.pack_into("<Q", expected, POSITION_AT, 1)
         assert runner_of(rows, memory, 1).begin() == FOUND
-        writes = flag not in (None, Flag.LOCK) and kind in (Kind.STORE, Kind.EXCHANGE)
-        places = {Flag.WRITTEN: [0], Flag.OWN: [2], Flag.NEIGHBOUR: [3], Flag.EACH: [1, 2, 3], Flag.BUT_LAST: [1, 2]}
-        changed = {offset_of(0, place) for place in places[flag]} if writes and flag else set()
-        assert memory == bytes(value if offset in changed else before for offset in range(SIZE))
+        assert memory == expected
 
 
 def test_the_lock_is_a_byte_that_stays_and_is_nobody_elses() -> None:
@@ -376,7 +365,8 @@ def test_the_numbers_mean_the_same_on_both_sides() -> None:
     for table, words in zip(tables, (Kind, Ordering, Flag, Outcome, Edge), strict=True):
         assert set(table) == set(words)
         assert len(set(table.values())) == len(table)
-    assert (the_extension().WAIT, the_extension().FOUND, the_extension().ENDED) == (WAIT, FOUND, ENDED)
+    for name in ("WAIT", "FOUND", "ENDED", "BUSY", "TOO_LARGE", "PICKLE", "BYTES", "WHOLE", "COPY_MAX_BYTES"):
+        assert getattr(the_extension(), name) == getattr(codes, name)
 
 
 def planted(rows: tuple[EncodedRow, ...], row: int, number: int, value: int) -> tuple[EncodedRow, ...]:
@@ -407,33 +397,94 @@ PLANTED = {
     "R4 unmarks": (0, planted(READER_ROWS, 3, 3, 0)),
     "R4 is an exchange": (0, planted(READER_ROWS, 3, 0, encoding.KINDS[Kind.EXCHANGE])),
 }
-ONLY_STEPS = ("W1 leads past the claim", "R4 is an exchange")
+ONLY_STEPS = ("W1 leads past the claim", "R4 is an exchange", "K2 wakes whoever is awake", "S1 says awake")
 """Whole calls do the same to the bytes."""
-EVERYTHING = [
-    (call, bytes([written, *flags]) * BLOCKS)
+BARE: list[Situation] = [
+    (call, bytes([written, *flags]) * BLOCKS, (1,) * (1 + READERS))
     for written, flags in itertools.product((0, 1), itertools.product((0, 1), repeat=READERS))
     for call in CALLS
 ]
+EVERYTHING: list[Situation] = [
+    (call, bytes([written, *flags]) * BLOCKS, words)
+    for written, flags in itertools.product((0, 1), ((0, 0, 0), (0, 1, 1), (1, 0, 1), (1, 1, 0), (1, 1, 1)))
+    for words in ((1, 1, 1, 1), (1, 1, 0, 1), (0, 1, 1, 1), (1, 2, 1, 1), (0, 0, 0, 256))
+    for call in ALL_CALLS
+]
+"""What a caller may find, in all that matters."""
 
 
 @pytest.mark.parametrize("fault", PLANTED)
 def test_a_planted_fault_in_the_rows_is_found(fault: str) -> None:
     rank, rows = PLANTED[fault]
-    program = side(PROTOCOL, rank)
+    assert_is_found(side(PROTOCOL, rank), rows, rank, BARE, is_seen_by_calls=fault not in ONLY_STEPS)
+
+
+def assert_is_found(
+    program: Program, rows: object, rank: int, schedule: list[Situation], *, is_seen_by_calls: bool = True
+) -> None:
+    """The right rows pass, and those with the fault do not."""
     right = encode(program)
-    compare_calls(right, program, rank, EVERYTHING)
-    compare_steps(right, program, rank, EVERYTHING, max)
+    compare_calls(right, program, rank, schedule)
+    compare_steps(right, program, rank, schedule, max)
     with pytest.raises(AssertionError):
-        compare_steps(rows, program, rank, EVERYTHING, max)
-    if fault not in ONLY_STEPS:
+        compare_steps(rows, program, rank, schedule, max)
+    if is_seen_by_calls:
         with pytest.raises(AssertionError):
-            compare_calls(rows, program, rank, EVERYTHING)
+            compare_calls(rows, program, rank, schedule)
+
+
+COMPOSED_WRITER, COMPOSED_READER = (executed(table_of(PROTOCOL, rank)) for rank in (-1, 0))
+
+
+def planted_by_id(program: Program, row_id: str, **changes: int) -> tuple[EncodedRow, ...]:
+    """The rows with other numbers in one; of a row that stands twice, in the first."""
+    rows, pc = encode(program), program.pc_of(row_id)
+    numbers = {
+        "kind": 0,
+        "ordering": 1,
+        "flag": 2,
+        "value": 3,
+        "one_edge": ONE_AT,
+        "one_pc": ONE_AT + 1,
+        "done_edge": DONE_AT,
+        "done_pc": DONE_AT + 1,
+    }
+    for name, value in changes.items():
+        rows = planted(rows, pc, numbers[name], value)
+    return rows
+
+
+AWAKE, OTHERS = encoding.FLAGS[Flag.AWAKE], encoding.FLAGS[Flag.OTHERS_AWAKE]
+PLANTED_IN_WAKING = {
+    "N1 is not a position": (-1, planted_by_id(COMPOSED_WRITER, "N1", flag=AWAKE, value=1)),
+    "N2 counts the block, and so R4 once more": (0, planted_by_id(COMPOSED_READER, "N2", done_edge=FINISHED)),
+    "K2 takes who sleeps for awake": (0, planted_by_id(COMPOSED_READER, "K2", flag=AWAKE)),
+    "K2 wakes whoever is awake": (
+        -1,
+        planted_by_id(COMPOSED_WRITER, "K2", one_edge=FORWARD, one_pc=COMPOSED_WRITER.pc_of("K3")),
+    ),
+    "K3 tells itself": (-1, planted_by_id(COMPOSED_WRITER, "K3", flag=AWAKE)),
+    "K3 puts to sleep": (0, planted_by_id(COMPOSED_READER, "K3", value=0)),
+    "K4 is a store": (-1, planted_by_id(COMPOSED_WRITER, "K4", kind=1, flag=encoding.FLAGS[Flag.EACH])),
+    "S1 says awake": (-1, planted_by_id(COMPOSED_WRITER, "S1", value=1)),
+    "S1 puts the others to sleep": (0, planted_by_id(COMPOSED_READER, "S1", flag=OTHERS)),
+    "S3 does not look at the written flag": (0, planted_by_id(COMPOSED_READER, "S3.R1", flag=encoding.FLAGS[Flag.EACH])),
+    "S4 is left out": (-1, planted_by_id(COMPOSED_WRITER, "S2", done_pc=COMPOSED_WRITER.pc_of("S5"))),
+    "S5 stays asleep": (0, planted_by_id(COMPOSED_READER, "S5", value=0)),
+}
+
+
+@pytest.mark.parametrize("fault", PLANTED_IN_WAKING)
+def test_a_planted_fault_in_notes_and_waking_is_found(fault: str) -> None:
+    rank, rows = PLANTED_IN_WAKING[fault]
+    program = COMPOSED_WRITER if rank == -1 else COMPOSED_READER
+    assert_is_found(program, rows, rank, EVERYTHING, is_seen_by_calls=fault not in ONLY_STEPS)
 
 
 GOOD_LOAD, GOOD_STORE = one_row(Kind.LOAD, Ordering.ACQUIRE, Flag.WRITTEN)[0], WRITER_ROWS[2]
 LENGTH = len(PAYLOAD_ROW)
 HUGE = 1 << 70
-BOUNDS = r"lies between|no such|name a flag|cannot fit"
+BOUNDS = r"lies between|no such|names a flag|cannot be to|cannot fit|first row"
 BAD_ROWS: dict[str, tuple[object, str]] = {
     "none": ((), "1 to 1024 rows"),
     "too many": ((GOOD_STORE,) * 1025, "1 to 1024 rows"),
@@ -444,14 +495,15 @@ BAD_ROWS: dict[str, tuple[object, str]] = {
     **{
         f"number {number} is {value}": (planted((PAYLOAD_ROW,), 0, number, value), BOUNDS)
         for number, value in itertools.chain(
-            itertools.product(range(LENGTH), (-1, HUGE, -HUGE)), ((0, 6), (1, 6), (2, 7), (3, 2), (5, 5), (12, 1), (13, 256))
+            itertools.product(range(LENGTH), (-1, HUGE, -HUGE)), ((0, 8), (1, 6), (2, 10), (3, 2), (5, 6), (12, 1), (13, 256))
         )
     },
-    "a load without a flag": (planted((GOOD_LOAD, PAYLOAD_ROW), 0, 2, 0), "name a flag"),
-    "a payload with a flag": (planted((PAYLOAD_ROW,), 0, 2, 1), "name a flag"),
+    "a load without a flag": (planted((GOOD_LOAD, PAYLOAD_ROW), 0, 2, 0), "names a flag"),
+    "a payload with a flag": (planted((PAYLOAD_ROW,), 0, 2, 1), "cannot be to that flag"),
     "a load that is done": (planted((GOOD_LOAD, PAYLOAD_ROW), 0, DONE_AT, FORWARD), "just the outcomes"),
     "a load without a branch": (planted((GOOD_LOAD, PAYLOAD_ROW), 0, ZERO_AT, 0), "just the outcomes"),
-    "a wait that goes elsewhere": (planted((GOOD_LOAD, PAYLOAD_ROW), 0, ZERO_AT, 2), "to the first row"),
+    "waits that lead apart": (planted(planted((GOOD_LOAD, PAYLOAD_ROW), 0, ZERO_AT, 2), 1, DONE_AT, 2), "leads to one place"),
+    "a return to elsewhere": (planted((GOOD_LOAD, PAYLOAD_ROW), 0, ZERO_AT, 5), "goes to the first row"),
     "the writer's own flag": (planted((GOOD_LOAD, PAYLOAD_ROW), 0, 2, 2), "no read flag of its own"),
     "the writer's neighbour": (planted((GOOD_LOAD, PAYLOAD_ROW), 0, 2, 4), "no read flag of its own"),
 }
@@ -476,7 +528,7 @@ def test_what_is_not_even_numbers_is_a_type_error(rows: object) -> None:
     "changes",
     [
         {"blocks": 0},
-        {"blocks": 4},
+        {"blocks": 3},
         {"blocks": sys.maxsize},
         {"blocks": HUGE},
         {"blocks": -1},
@@ -484,11 +536,26 @@ def test_what_is_not_even_numbers_is_a_type_error(rows: object) -> None:
         {"flags_offset": SIZE},
         {"flags_offset": sys.maxsize},
         {"flags_offset": SIZE - STRIDE - READERS},
+        {"position_offset": -1},
+        {"position_offset": POSITION_AT + 4},
+        {"position_offset": SIZE // 8 * 8 + 8},
+        {"position_offset": sys.maxsize},
+        {"awake_offset": AWAKE_AT + 2},
+        {"awake_offset": (SIZE - 4 * READERS) // 4 * 4},
+        {"awake_offset": -4},
+        {"data_offset": SIZE - BLOCK_STRIDE - 31 - CHUNK},
+        {"data_offset": sys.maxsize},
+        {"block_stride": 31 + CHUNK},
+        {"block_stride": sys.maxsize},
+        {"chunk_bytes": BLOCK_STRIDE - 31},
+        {"chunk_bytes": -1},
+        {"chunk_bytes": sys.maxsize},
         {"entry_stride": READERS},
         {"entry_stride": 0},
         {"entry_stride": sys.maxsize},
         {"readers": -1},
         {"readers": STRIDE},
+        {"readers": STRIDE - 1, "awake_offset": SIZE // 4 * 4 - 4 * (STRIDE - 1)},
         {"readers": sys.maxsize},
         {"readers": SIZE, "entry_stride": SIZE + 1, "blocks": 1},
         {"own": -1},
@@ -499,15 +566,27 @@ def test_what_is_not_even_numbers_is_a_type_error(rows: object) -> None:
     ids=str,
 )
 def test_flags_that_do_not_lie_in_the_buffer_are_refused(changes: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=r"lies between|do not lie in|do not fit|cannot fit"):
+    with pytest.raises(ValueError, match=r"lies between|do not lie in|do not fit|cannot fit|multiple of"):
         runner_of(WRITER_ROWS, bytearray(SIZE), **changes)
 
 
-def test_flags_may_fill_the_buffer_to_its_last_byte() -> None:
-    memory = bytearray(MARGIN + STRIDE + 1 + READERS)
-    assert runner_of(WRITER_ROWS, memory).begin() == FOUND
+END = SIZE // 8 * 8
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        {"flags_offset": END - STRIDE - 1 - READERS},
+        {"position_offset": END - 8},
+        {"awake_offset": END - 4 * (1 + READERS)},
+        {"data_offset": END - BLOCK_STRIDE - 32 - CHUNK},
+    ],
+    ids=str,
+)
+def test_each_part_may_fill_the_buffer_to_its_last_byte(last: dict[str, int]) -> None:
+    assert runner_of(WRITER_ROWS, bytearray(END), **({"data_offset": 0} | last)).begin() == FOUND
     with pytest.raises(ValueError, match="do not lie in"):
-        runner_of(WRITER_ROWS, memory[:-1])
+        runner_of(WRITER_ROWS, bytearray(END - 1), **({"data_offset": 0} | last))
 
 
 @pytest.mark.parametrize(
@@ -524,7 +603,7 @@ def test_steps_that_are_not_there_are_refused_and_change_nothing() -> None:
         with pytest.raises(ValueError, match="before no access"):
             call()
     for name in ("", "begin ", "step", b"begin", None, 0):
-        with pytest.raises(ValueError, match="a call is 'begin', 'finish' or 'abort'"):
+        with pytest.raises(ValueError, match="a call is 'begin', 'finish', 'abort' or 'rest'"):
             runner.enter(name)
     runner.enter("begin")
     assert runner.step(0) == (3, MARGIN, 1)
@@ -546,7 +625,7 @@ def test_a_released_runner_lets_go_and_runs_no_more() -> None:
     runner.release()
     memory.append(0)
     calls = (runner.begin, runner.finish, runner.abort, runner.stop, lambda: runner.step(0), lambda: runner.enter("begin"))
-    for call in calls:
+    for call in (*calls, lambda: runner.rest(0), lambda: runner.resume(0)):
         with pytest.raises(ValueError, match="was released"):
             call()
     assert runner.where() == 0
@@ -578,6 +657,32 @@ def test_a_table_that_runs_in_circles_lets_other_threads_run_but_not_use_it() ->
             call()
     memory[MARGIN] = 0
     assert going.outcome() == FOUND
+
+
+def test_a_rouse_that_comes_while_a_rest_runs_in_circles_is_not_missed() -> None:
+    """The one place between the first look at it and the sleep where other threads run."""
+    stays, waits, returns = (0, 0, 0), (encoding.EDGES[Edge.WAITED], 1, 0), (encoding.EDGES[Edge.RETURNED], 0, 0)
+    look = encoding.KINDS[Kind.LOAD], encoding.ORDERINGS[Ordering.ACQUIRE], encoding.FLAGS[Flag.WRITTEN], 0, 0
+    lies_down = encoding.KINDS[Kind.STORE], encoding.ORDERINGS[Ordering.RELAXED], AWAKE, 0, 0
+    sleeps = encoding.KINDS[Kind.SLEEP], encoding.ORDERINGS[Ordering.RELAXED], AWAKE, 0, 0
+    rows = (
+        (*look, FORWARD, 4, 0, *waits, *stays, *stays),
+        (*lies_down, *stays, *stays, FORWARD, 2, 0, *stays),
+        (*look, FORWARD, 3, 0, FORWARD, 2, 0, *stays, *stays),
+        (*sleeps, *stays, *stays, *returns, *stays),
+        PAYLOAD_ROW,
+    )
+    memory = bytearray(SIZE)
+    memory[MARGIN] = 1
+    runner = runner_of(rows, memory)
+    resting = Background(lambda: runner.rest(None))
+    deadline = time.monotonic() + LONG_SECONDS
+    while not runner.in_use and time.monotonic() < deadline:
+        time.sleep(0)
+    runner.rouse()
+    struct.pack_into("=I", memory, AWAKE_AT, 0)  # not the word, but that one is roused, keeps it from lying down
+    memory[MARGIN] = 0
+    assert resting.outcome() == ENDED
 
 
 def test_a_table_that_runs_in_circles_is_interrupted_by_signals() -> None:

@@ -17,6 +17,7 @@ from ringbuffer.protocol.properties import (
     RACE,
     SAFETY,
     SOMETIMES,
+    SUCCESSIVE,
     WAKEUPS,
     WITNESSES,
     Property,
@@ -24,7 +25,8 @@ from ringbuffer.protocol.properties import (
     unseen_partners,
 )
 
-PARTNERS = tuple(name for name in WITNESSES if name != "killed" and not BY_NAME[name].needs_sleep)
+PARTNERS = tuple(name for name in WITNESSES if int(BY_NAME[name].id[1:]) < 10)
+"""Those without anybody dead."""
 
 
 def test_ids_and_names_are_unique() -> None:
@@ -38,10 +40,11 @@ def test_the_names_are_those_that_command_lines_and_tokens_use() -> None:
     assert LIVENESS == ("progress", "starved")
     assert ALL == SAFETY + LIVENESS
     assert RACE == "race"
+    assert SUCCESSIVE == ("misnumbered", "undrained")
     assert [BY_NAME[name].id for name in ALL] == ["P1", "P2", "P3", "P4", "P5", "P6", "P9", "P7", "P8"]
-    assert [BY_NAME[name].id for name in WITNESSES] == [f"S{number}" for number in range(1, 14)]
     assert WAKEUPS == ("lost-wakeup", "all-asleep")
-    assert [BY_NAME[name].id for name in WAKEUPS] == ["P10", "P11"]
+    assert [BY_NAME[name].id for name in (*SUCCESSIVE, *WAKEUPS)] == ["P10", "P11", "P12", "P13"]
+    assert [BY_NAME[name].id for name in WITNESSES] == [f"S{number}" for number in range(1, 22)]
 
 
 @pytest.mark.parametrize("prop", PROPERTIES, ids=lambda prop: prop.name)
@@ -62,9 +65,10 @@ def test_what_must_hold_has_partners_that_must_be_seen(name: str) -> None:
 
 @pytest.mark.parametrize("name", WITNESSES)
 def test_what_must_be_seen_has_no_partners_and_is_somebodys_partner(name: str) -> None:
-    """But for being killed, which is a fault, and which nothing needs in order to be tried."""
+    """Being killed, and being followed, nothing needs in order to be tried but what is said of those who follow."""
     assert BY_NAME[name].partners == ()
-    assert any(name in BY_NAME[prop].partners for prop in (*ALL, *WAKEUPS)) == (name != "killed")
+    assert any(name in BY_NAME[prop].partners for prop in (*ALL, *SUCCESSIVE, *WAKEUPS))
+    assert any(name in BY_NAME[prop].partners for prop in ALL) == (name in PARTNERS)
 
 
 def test_selected_properties_come_in_the_order_of_the_list_and_once() -> None:

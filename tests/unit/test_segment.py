@@ -8,6 +8,7 @@ import os
 import pickle
 import secrets
 import signal
+import struct
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,7 +18,7 @@ from support import LONG_SECONDS, SHM, MakeRing, RunPython, is_mapped
 
 from ringbuffer import ShmRingBuffer
 from ringbuffer.errors import SegmentFormatError, SegmentMissingError, SegmentSpaceError
-from ringbuffer.memory.layout import CHUNK_BYTES_MAX, HEADER_BYTES, TOTAL_BYTES_MAX, Layout
+from ringbuffer.memory.layout import CHUNK_BYTES_MAX, FRAME_BYTES, HEADER_BYTES, TOTAL_BYTES_MAX, Layout, field_sizes
 from ringbuffer.memory.shared import NAME_PREFIX, Segment
 from ringbuffer.protocol import PROTOCOL
 
@@ -74,10 +75,16 @@ def content(segment: Segment) -> bytes:
     return (SHM / segment.name).read_bytes()
 
 
-def test_new_segment_is_zeroed_but_for_its_header(segment: Segment) -> None:
+def awake(layout: Layout) -> bytes:
+    """The end of a new segment: everybody is awake."""
+    words = struct.pack(f"={1 + layout.n_reader}I", *(1 + layout.n_reader) * [1])
+    return words.ljust(layout.total_bytes - layout.awake_offset, b"\0")
+
+
+def test_new_segment_is_zeroed_but_for_its_header_and_all_are_awake(segment: Segment) -> None:
     found = content(segment)
     packed = segment.header.pack()
-    assert found == packed.ljust(LAYOUT.total_bytes, b"\0")
+    assert found == packed.ljust(LAYOUT.awake_offset, b"\0") + awake(LAYOUT)
     assert segment.header.creator_pid == os.getpid()
 
 
@@ -95,7 +102,9 @@ def test_read_flags_start_as_the_protocol_says(n_reader: int, make_ring: MakeRin
     assert [ring.flags(block) for block in range(3)] == 3 * [b"\0" + n_reader * b"\1"]
     flags_at = [ring.segment.layout.entry_offset(block) + rank + 1 for block in range(3) for rank in range(n_reader)]
     found = content(ring.segment)
-    assert [offset for offset in range(HEADER_BYTES, len(found)) if found[offset]] == flags_at
+    layout = ring.segment.layout
+    assert [offset for offset in range(HEADER_BYTES, layout.awake_offset) if found[offset]] == flags_at
+    assert found[layout.awake_offset :] == awake(layout)
 
 
 def test_attached_segment_is_the_same_memory(segment: Segment) -> None:
@@ -105,7 +114,7 @@ def test_attached_segment_is_the_same_memory(segment: Segment) -> None:
         block[:5] = b"hello"
         assert bytes(same[:5]) == bytes(readonly[:5]) == b"hello"
         assert readonly.readonly
-        assert len(block) == 16 + 100
+        assert len(block) == FRAME_BYTES + 100
     other.close()
 
 
@@ -195,9 +204,9 @@ def _header_again(segment: Segment, **fields: int) -> bytes:
         (lambda _, found: found[:-1], "total_bytes"),
         (lambda _, found: bytes(len(found)), "magic"),
         (lambda _, found: b"\x93NUMPY\1\0" + found[8:], "magic"),
-        (lambda segment, found: _header_again(segment, version=2) + found[108:], "version"),
-        (lambda segment, found: _header_again(segment, max_chunks=4) + found[108:], "metadata_offset"),
-        (lambda _, found: found[:90] + b"\0\0" + found[92:], "checksum"),
+        (lambda segment, found: _header_again(segment, version=1) + found[sum(field_sizes()) :], "version"),
+        (lambda segment, found: _header_again(segment, max_chunks=4) + found[sum(field_sizes()) :], "metadata_offset"),
+        (lambda _, found: found[:110] + b"\0\0" + found[112:], "checksum"),
     ],
 )
 def test_foreign_or_damaged_file_is_refused_and_unmapped(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 import math
 import os
@@ -13,17 +12,17 @@ from typing import Any
 import pytest
 from support import MakeRing, ends_of
 
-from ringbuffer import ShmRingBuffer, ShmRingBufferIO, endpoint, waiting
+from ringbuffer import ShmRingBuffer, ShmRingBufferIO
+from ringbuffer.endpoint import waiter
 from ringbuffer.errors import RingBufferError, WaitTimeoutError
+from ringbuffer.memory.participants import Role
+from ringbuffer.protocol import ORIGINAL
 from ringbuffer.waiting import (
-    SLEEP_GROWTH,
-    SLEEP_MAX_SECONDS,
-    SLEEP_MIN_SECONDS,
-    SPIN_COUNT,
+    NAP_SECONDS,
+    SLICE_SECONDS,
     WARNING_INTERVAL_DEFAULT_SECONDS,
     WARNING_INTERVAL_VARIABLE,
-    YIELD_SECONDS,
-    Backoff,
+    WaitOptions,
     check_timeout,
     warning_interval_seconds,
 )
@@ -35,19 +34,27 @@ CALLS: dict[str, Callable[[ShmRingBufferIO, Any], object]] = {
     "dequeue": lambda end, timeout: end.dequeue(timeout=timeout),
     "acquire_read": lambda end, timeout: end.acquire_read(timeout=timeout).__enter__(),
     "broadcast_object": lambda end, timeout: end.broadcast_object("not sent", timeout=timeout),
+    "send_bytes": lambda end, timeout: end.send_bytes(b"not sent", timeout=timeout),
+    "recv_bytes": lambda end, timeout: end.recv_bytes(timeout=timeout),
+    "read": lambda end, timeout: end.read(timeout=timeout).__enter__(),
 }
-WRITING, READING = ("enqueue", "acquire_write", "broadcast_object"), ("dequeue", "acquire_read", "broadcast_object")
+WRITING = ("enqueue", "send_bytes", "acquire_write", "broadcast_object")
+READING = ("dequeue", "recv_bytes", "read", "acquire_read", "broadcast_object")
 SIDES = [*((-1, call) for call in WRITING), *((0, call) for call in READING)]
 
 
 @dataclass
 class Clock:
-    """A clock that moves when somebody sleeps, and by ``tick`` at each look at it."""
+    """A clock that moves by ``tick`` at each look at it, and as long as somebody sleeps.
 
-    now: float = 0.0
+    Sleeping is an endpoint's own ``rest``, of which only the time is left out: ``on_rest`` is called instead, if it is set.
+    """
+
+    now: float = 1000.0
     tick: float = 0.0
     yields: int = 0
-    environ = os.environ
+    looks: int = 0
+    on_rest: Callable[[], object] | None = None
 
     def __post_init__(self) -> None:
         self.slept: list[float] = []
@@ -59,51 +66,125 @@ class Clock:
     def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
         self.now += seconds
+        if self.on_rest is not None:
+            self.on_rest()
 
     def sched_yield(self) -> None:
         self.yields += 1
+        self.now += 1e-6
+
+    def govern(self, end: ShmRingBufferIO) -> None:
+        """Let the endpoint's waits take their time from here, and count its looks."""
+        end._waiter._runner = Governed(end._waiter._runner, self)  # type: ignore[assignment]
+
+
+class Governed:
+    """A runner whose sleeps take no time."""
+
+    def __init__(self, runner: Any, clock: Clock) -> None:
+        self._runner, self._clock = runner, clock
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._runner, name)
+
+    def begin(self) -> int:
+        self._clock.looks += 1
+        found: int = self._runner.begin()
+        return found
+
+    def rest(self, timeout_seconds: float) -> int:
+        self._clock.sleep(timeout_seconds)
+        found: int = self._runner.rest(0)
+        return found
 
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(waiting, "time", clock)
-    monkeypatch.setattr(waiting, "os", clock)
+    monkeypatch.setattr(waiter, "_monotonic", clock.monotonic)
+    monkeypatch.setattr(waiter, "_yield", clock.sched_yield)
+    monkeypatch.setattr(waiter, "time", clock)
+    monkeypatch.setattr(ShmRingBufferIO, "_deadline", lambda _, timeout: None if timeout is None else clock.now + timeout)
     return clock
 
 
-def test_waiter_spins_then_yields_then_sleeps(clock: Clock) -> None:
-    backoff = Backoff()
-    for _ in range(SPIN_COUNT):
-        assert backoff.pause(None) == 0.0
-    assert (clock.yields, clock.slept) == (0, [])
-    for _ in range(5):
-        backoff.pause(None)
-    assert (clock.yields, clock.slept) == (5, [])
-    clock.now += YIELD_SECONDS
-    assert backoff.pause(None) == pytest.approx(YIELD_SECONDS + SLEEP_MIN_SECONDS)
-    assert (clock.yields, clock.slept) == (5, [SLEEP_MIN_SECONDS])
+@pytest.mark.parametrize(("spin_count", "yields"), [(0, 0), (20, 0), (0, 7), (3, 5)])
+def test_waiter_looks_again_then_yields_then_sleeps(spin_count: int, yields: int, clock: Clock, make_ring: MakeRing) -> None:
+    """How often, says who makes the endpoint. Counted up to the first sleep."""
+    ring = make_ring()
+    writer = ShmRingBufferIO(ring, -1)
+    options = WaitOptions(spin_count=spin_count, yield_seconds=yields * 1e-6)
+    reader = ShmRingBufferIO(ring, 0, waiting=options)
+    clock.govern(reader)
+    before: list[tuple[int, int]] = []
+
+    def send() -> None:
+        before.append((clock.looks, clock.yields))
+        writer.enqueue("one", timeout=0)
+
+    clock.on_rest = send
+    assert reader.dequeue() == "one"
+    assert before == [(1 + spin_count + yields, yields)]
+    assert clock.slept == [pytest.approx(SLICE_SECONDS)]
 
 
-def test_sleeps_grow_up_to_the_longest(clock: Clock) -> None:
-    backoff = Backoff()
-    clock.now += YIELD_SECONDS
-    for _ in range(SPIN_COUNT + 30):
-        waited = backoff.pause(None)
-    assert waited == pytest.approx(YIELD_SECONDS + sum(clock.slept))
-    assert len(clock.slept) == 30
-    for shorter, longer in itertools.pairwise(clock.slept):
-        assert longer == pytest.approx(min(SLEEP_MAX_SECONDS, SLEEP_GROWTH * shorter))
-    assert clock.slept[-1] == SLEEP_MAX_SECONDS
+def test_sleep_is_in_slices_and_no_longer_than_what_is_left(clock: Clock, make_ring: MakeRing) -> None:
+    _, reader = ends_of(make_ring())
+    clock.govern(reader)
+    with pytest.raises(WaitTimeoutError) as caught:
+        reader.dequeue(timeout=2.5 * SLICE_SECONDS)
+    assert clock.slept == [pytest.approx(SLICE_SECONDS)] * 2 + [pytest.approx(SLICE_SECONDS / 2, abs=0.001)]
+    assert caught.value.waited_seconds == pytest.approx(2.5 * SLICE_SECONDS)
+    clock.slept.clear()
+    with pytest.raises(WaitTimeoutError):
+        reader.dequeue(timeout=0)
+    assert clock.slept == []
 
 
-@pytest.mark.parametrize(("left", "slept"), [(1e-6, 1e-6), (0.0, 0.0), (-1.0, 0.0), (10.0, SLEEP_MIN_SECONDS)])
-def test_sleep_is_no_longer_than_what_is_left(left: float, slept: float, clock: Clock) -> None:
-    backoff = Backoff()
-    clock.now += YIELD_SECONDS
-    for _ in range(SPIN_COUNT + 1):
-        backoff.pause(left)
-    assert clock.slept == [slept]
+def test_table_in_which_nobody_lies_down_naps(clock: Clock, make_ring: MakeRing) -> None:
+    _, reader = ends_of(make_ring(protocol=ORIGINAL))
+    assert not reader._runner.can_rest
+    clock.govern(reader)
+    with pytest.raises(WaitTimeoutError):
+        reader.dequeue(timeout=10.2 * NAP_SECONDS)
+    assert clock.slept[:-1] == [pytest.approx(NAP_SECONDS)] * (len(clock.slept) - 1)
+    assert len(clock.slept) == pytest.approx(10, abs=1)
+
+
+def test_waiter_says_since_when_it_waits_and_no_longer_than_it_does(clock: Clock, make_ring: MakeRing) -> None:
+    ring = make_ring()
+    writer, reader = ends_of(ring)
+    clock.govern(reader)
+    role = Role(ring.segment, 0)
+    said: list[int] = []
+
+    def send() -> None:
+        said.append(role.entry().waiting_since)
+        writer.enqueue("one", timeout=0)
+
+    clock.on_rest = send
+    assert reader.dequeue() == "one"
+    assert said == [pytest.approx(1e9 * 1000, abs=1e6)]
+    assert role.entry().waiting_since == 0
+    clock.on_rest = lambda: said.append(role.entry().waiting_since)
+    with pytest.raises(WaitTimeoutError):
+        reader.dequeue(timeout=0.01)
+    assert said[-1] > said[0]
+    assert role.entry().waiting_since == 0
+    role.release()
+
+
+@pytest.mark.parametrize("options", [{"spin_count": -1}, {"spin_count": 1.5}, {"spin_count": True}, {"spin_count": None}])
+@pytest.mark.parametrize("also", [{}, {"yield_seconds": 0.0}])
+def test_options_that_cannot_be_are_refused(options: dict[str, Any], also: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="spin_count"):
+        WaitOptions(**options, **also)
+
+
+@pytest.mark.parametrize("value", [*(value for value in [-1, math.nan, "1", None])], ids=repr)
+def test_window_that_cannot_be_is_refused(value: Any) -> None:
+    with pytest.raises(ValueError, match="yield_seconds"):
+        WaitOptions(yield_seconds=value)
 
 
 @pytest.mark.parametrize("timeout", [None, 0, 0.0, 1, 2.5, math.inf, 1e300])
@@ -191,24 +272,36 @@ def test_time_out_says_all_and_changes_nothing(rank: int, call: str, timeout: fl
 def test_time_out_takes_its_time(clock: Clock, make_ring: MakeRing) -> None:
     """On a clock of the test's own: not before the time is up, and not much later."""
     _, reader = ends_of(make_ring())
+    clock.govern(reader)
     clock.tick = 1e-6
+    started = clock.now
     with pytest.raises(WaitTimeoutError) as caught:
         reader.dequeue(timeout=1.5)
     assert 1.5 <= caught.value.waited_seconds < 1.501
-    assert clock.now == pytest.approx(1.5, abs=0.001)
+    assert clock.now - started == pytest.approx(1.5, abs=0.001)
 
 
-def test_block_that_comes_in_the_last_pause_is_taken(make_ring: MakeRing, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The time is up, but a last look finds the message: it is delivered."""
-    writer, reader = ends_of(make_ring())
+@pytest.mark.parametrize("rank", [-1, 0])
+def test_block_that_comes_in_the_last_sleep_is_taken(rank: int, clock: Clock, make_ring: MakeRing) -> None:
+    """The time is up when the endpoint wakes, but a last look finds the block."""
+    writer, reader = ends_of(make_ring(max_chunks=1))
+    if rank == -1:
+        writer.enqueue("early")
 
-    class Late(Backoff):
-        def pause(self, _: float | None) -> float:
+    def come() -> None:
+        clock.now += 10.0
+        if rank == -1:
+            assert reader.dequeue(timeout=0) == "early"
+        else:
             writer.enqueue("late")
-            return 10.0
 
-    monkeypatch.setattr(endpoint, "Backoff", Late)
-    assert reader.dequeue(timeout=1) == "late"
+    end = writer if rank == -1 else reader
+    clock.govern(end)
+    clock.on_rest = come
+    end.broadcast_object("late", timeout=1)
+    assert len(clock.slept) == 1
+    if rank == -1:
+        assert reader.dequeue(timeout=0) == "late"
 
 
 @pytest.mark.parametrize("timeout", BAD_TIMEOUTS, ids=lambda timeout: repr(timeout)[:8])
@@ -235,12 +328,12 @@ def test_bad_timeout_is_refused_even_where_there_is_nothing_to_wait_for(rank: in
 def test_long_wait_warns_once_per_interval(
     rank: int, call: str, make_ring: MakeRing, clock: Clock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setenv(WARNING_INTERVAL_VARIABLE, "0.01")
+    monkeypatch.setenv(WARNING_INTERVAL_VARIABLE, str(3 * SLICE_SECONDS))
     ring, ends = busy_ring(make_ring, rank)
-    clock.tick = 1e-6
+    clock.govern(ends[rank])
     with caplog.at_level(logging.WARNING, "ringbuffer"), pytest.raises(WaitTimeoutError):
-        CALLS[call](ends[rank], 0.0501)
-    assert 4 <= len(caplog.records) <= 5
+        CALLS[call](ends[rank], 10.5 * SLICE_SECONDS)
+    assert len(caplog.records) == 3
     for record in caplog.records:
         assert (record.name, record.levelno) == ("ringbuffer", logging.WARNING)
         text = record.getMessage()

@@ -25,9 +25,10 @@ from ringbuffer.errors import VariantError
 from ringbuffer.memory.base import Footprint
 from ringbuffer.protocol import PROTOCOL, Waking
 from ringbuffer.protocol.waking import SLEEPERS
+from ringbuffer.recovering import model_of
 from ringbuffer.simulator import Setup, Simulation
 from ringbuffer.trace.itf import dumps, from_itf, to_itf
-from ringbuffer.waking_model import WakingModel, model_of
+from ringbuffer.waking_model import WakingModel
 
 
 def rows(edits: str) -> Waking:
@@ -263,7 +264,7 @@ def test_the_counterexample_names_the_kernels_steps() -> None:
     lines = told.splitlines()
     assert lines[-2].split()[:7] == ["25", "writer", "K4", "0", "wake", "awake[0]", "100"]
     assert lines[-2].endswith("the kernel wakes reader 0; reader 1: asleep, the block is ready, and nobody is coming")
-    assert lines[-1].strip().startswith("✗ P10 lost-wakeup is broken: nobody sleeps whose block is ready")
+    assert lines[-1].strip().startswith("✗ P12 lost-wakeup is broken: nobody sleeps whose block is ready")
     assert "reader 0  S3.R2     0  written → 0" in told
     slept = next(step for step in result.trace if step.kind == "sleep")
     assert (slept.access, slept.note, slept.value) == ("awake[0] = 0?", "the kernel lays it down", 0)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from ringbuffer.proof.contracts import cases, codec, layout, steps, twins
+from ringbuffer.proof.contracts import cases, frames, layout, steps, twins
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,9 +157,12 @@ _LAYOUT: Final = (
         (Twin("Layout", twins.LayoutWithEarlyMetadata), Twin("Layout", twins.LayoutWithoutFrames)),
     ),
     Law(
-        layout.the_entries_end_inside_the_segment,
+        layout.the_entries_end_before_the_participants,
         (Twin("Layout", twins.LayoutWithoutTheLastEntry), Twin("Layout", twins.LayoutWithoutWrittenFlags)),
     ),
+    Law(layout.participants_do_not_overlap, (Twin("Layout", twins.LayoutWithNarrowParticipants),)),
+    Law(layout.the_participants_end_before_the_words, (Twin("Layout", twins.LayoutWithoutTheWriter),)),
+    Law(layout.the_words_end_inside_the_segment, (Twin("Layout", twins.LayoutWithoutWords),)),
     Law(layout.everything_begins_on_a_cache_line, (Twin("Layout", twins.LayoutWithEarlyMetadata),)),
     Law(layout.no_byte_is_given_away, (Twin("Layout", twins.LayoutWithEntriesOfPages),)),
     Law(layout.the_header_says_what_the_layout_says, (Twin("Header", twins.HeaderWithItsOffsetsSwapped),)),
@@ -171,29 +174,16 @@ _LAYOUT: Final = (
         _TESTS + "test_a_geometry_passes_exactly_if_it_is_within_the_bounds",
     ),
 )
-_CODEC: Final = (
-    Law(codec.a_message_comes_back, (Twin("write_message", twins.write_message_with_a_length_too_large),)),
-    Law(
-        codec.a_message_of_any_length_fills_its_place_and_no_more,
-        (Twin("write_message", twins.write_message_and_a_zero),),
-    ),
-    Law(
-        codec.a_shorter_message_leaves_nothing_of_the_last_one,
-        (Twin("message_bytes", twins.message_bytes_of_the_whole_block),),
-    ),
-    Law(
-        codec.a_block_that_the_caller_filled_is_not_taken_for_a_message,
-        (Twin("mark_raw", twins.mark_raw_as_a_message), Twin("message_bytes", twins.message_bytes_of_any_kind)),
-    ),
-    Law(codec.a_header_that_cannot_be_is_refused, (Twin("message_bytes", twins.message_bytes_of_any_kind),)),
-    Law(
-        codec.an_object_comes_back,
-        (Twin("encode", twins.encode_as_text),),
-        "pickle is not Python code, so that CrossHair tries one object after the other",
-        "tests/unit/test_codec.py::test_object_comes_back_from_a_frame_used_before",
-    ),
+_FRAMES: Final = (
+    Law(frames.a_message_that_fits_fills_its_place_and_no_more, (Twin("fill_whole", twins.fill_whole_and_a_zero),)),
+    Law(frames.a_block_that_its_caller_filled_says_so, (Twin("mark_raw", twins.mark_raw_as_bytes),)),
+    Law(frames.a_message_in_parts_arrives_whole, (Twin("Outgoing", twins.OutgoingWithoutItsLastByte),)),
+    Law(frames.a_block_that_is_missing_or_comes_twice_is_noticed, (Twin("check_frame", twins.check_frame_of_any_sequence),)),
+    Law(frames.a_message_given_up_is_never_delivered, (Twin("Assembly", twins.AssemblyThatNeverForgets),)),
+    Law(frames.a_length_that_cannot_be_is_refused, (Twin("check_frame", twins.check_frame_of_any_length),)),
+    Law(frames.a_kind_that_cannot_be_is_refused, (Twin("check_frame", twins.check_frame_of_any_kind),)),
 )
 
-LAWS: Final = (*_CASES, *_STEPS, *_LAYOUT, *_CODEC)
+LAWS: Final = (*_CASES, *_STEPS, *_LAYOUT, *_FRAMES)
 """All of them, in the order of the modules."""
 BY_NAME: Final = {law.name: law for law in LAWS}

@@ -12,11 +12,13 @@ from __future__ import annotations
 
 from ringbuffer.errors import GeometryError
 from ringbuffer.memory.layout import (
+    AWAKE_BYTES,
     BLOCKS_MAX,
     CACHE_LINE_BYTES,
     CHUNK_BYTES_MAX,
     FRAME_BYTES,
     HEADER_BYTES,
+    PARTICIPANT,
     READERS_MAX,
     TOTAL_BYTES_MAX,
     Header,
@@ -93,38 +95,72 @@ def the_blocks_end_before_the_entries(readers: int, chunk_bytes: int, blocks: in
     return layout.block_offset(block) + FRAME_BYTES + chunk_bytes <= layout.entry_offset(entry)
 
 
-def the_entries_end_inside_the_segment(readers: int, chunk_bytes: int, blocks: int, block: int) -> bool:
-    """Every entry, and so everything, ends inside the segment.
+def the_entries_end_before_the_participants(readers: int, chunk_bytes: int, blocks: int, block: int) -> bool:
+    """Every entry, with all its flags, ends before the first participant begins.
 
     pre: readers >= 0 and chunk_bytes >= 1
     pre: 0 <= block < blocks
     post: _
     """
     layout = unchecked(readers, chunk_bytes, blocks)
-    return layout.entry_offset(block) + 1 + readers <= layout.total_bytes
+    return layout.entry_offset(block) + 1 + readers <= layout.participant_offset(-1)
+
+
+def participants_do_not_overlap(readers: int, chunk_bytes: int, blocks: int, rank: int, later: int) -> bool:
+    """What is noted of a participant ends before that of any later one begins.
+
+    pre: readers >= 0 and chunk_bytes >= 1 and blocks >= 1
+    pre: -1 <= rank < later < readers
+    post: _
+    """
+    layout = unchecked(readers, chunk_bytes, blocks)
+    return layout.participant_offset(rank) + PARTICIPANT.size <= layout.participant_offset(later)
+
+
+def the_participants_end_before_the_words(readers: int, chunk_bytes: int, blocks: int, rank: int) -> bool:
+    """Every participant ends before the words begin that say who is awake.
+
+    pre: readers >= 0 and chunk_bytes >= 1 and blocks >= 1
+    pre: -1 <= rank < readers
+    post: _
+    """
+    layout = unchecked(readers, chunk_bytes, blocks)
+    return layout.participant_offset(rank) + PARTICIPANT.size <= layout.awake_offset
+
+
+def the_words_end_inside_the_segment(readers: int, chunk_bytes: int, blocks: int) -> bool:
+    """The word of the last reader, and so everything, ends inside the segment.
+
+    pre: readers >= 0 and chunk_bytes >= 1 and blocks >= 1
+    post: _
+    """
+    layout = unchecked(readers, chunk_bytes, blocks)
+    return layout.awake_offset + (1 + readers) * AWAKE_BYTES <= layout.total_bytes
 
 
 def everything_begins_on_a_cache_line(readers: int, chunk_bytes: int, blocks: int, block: int) -> bool:
-    """Blocks and entries begin, and the segment ends, at multiples of a cache line.
+    """Blocks, entries and participants begin, and the segment ends, at multiples of a cache line.
 
     pre: readers >= 0 and chunk_bytes >= 1
     pre: 0 <= block < blocks
     post: _
     """
     layout = unchecked(readers, chunk_bytes, blocks)
-    places = (layout.block_offset(block), layout.entry_offset(block), layout.total_bytes)
+    blocks_and_entries = (layout.block_offset(block), layout.entry_offset(block))
+    places = (*blocks_and_entries, layout.participant_offset(-1), layout.awake_offset, layout.total_bytes)
     return all(place % CACHE_LINE_BYTES == 0 for place in places)
 
 
 def no_byte_is_given_away(readers: int, chunk_bytes: int, blocks: int) -> bool:
-    """What is padding is less than a cache line for each block and for each entry.
+    """What is padding is less than a cache line for each block, for each entry, for each participant, and at the end.
 
     pre: readers >= 0 and chunk_bytes >= 1 and blocks >= 1
     post: _
     """
     layout = unchecked(readers, chunk_bytes, blocks)
     used = HEADER_BYTES + blocks * (FRAME_BYTES + chunk_bytes + 1 + readers)
-    return used <= layout.total_bytes < used + 2 * CACHE_LINE_BYTES * blocks
+    used += (1 + readers) * (PARTICIPANT.size + AWAKE_BYTES)
+    return used <= layout.total_bytes < used + CACHE_LINE_BYTES * (2 * blocks + 1 + readers + 1)
 
 
 def the_header_says_what_the_layout_says(readers: int, chunk_bytes: int, blocks: int, initial: bool, pid: int) -> bool:
@@ -141,6 +177,7 @@ def the_header_says_what_the_layout_says(readers: int, chunk_bytes: int, blocks:
         and header.block_stride_bytes == layout.block_stride_bytes
         and header.entry_stride_bytes == layout.entry_stride_bytes
         and (header.data_offset, header.metadata_offset) == (layout.block_offset(0), layout.entry_offset(0))
+        and (header.participants_offset, header.awake_offset) == (layout.participant_offset(-1), layout.awake_offset)
         and header.total_bytes == layout.total_bytes
     )
 

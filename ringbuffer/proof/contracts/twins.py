@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
-from ringbuffer.codec import PICKLE, encode, write_message
+from ringbuffer.codec.frames import BYTES, Assembly, Frame, Outgoing, check_frame, fill_whole
 from ringbuffer.memory.layout import CACHE_LINE_BYTES, FRAME_BYTES, HEADER_BYTES, Header, Layout, round_up
 from ringbuffer.protocol import PROTOCOL
 from ringbuffer.protocol.cases import Case, classify, missing_readers
@@ -224,14 +224,46 @@ class LayoutOverTheHeader(Layout):
 
 
 class LayoutWithoutTheLastEntry(Layout):
-    """The segment ends before the last entry."""
+    """The participants begin where the last entry does."""
+
+    __slots__ = ()
+
+    @property
+    def participants_offset(self) -> int:
+        """One entry short."""
+        return self.entry_offset(self.max_chunks - 1)
+
+
+class LayoutWithNarrowParticipants(Layout):
+    """The participants' entries lie closer than they are long."""
+
+    __slots__ = ()
+
+    def participant_offset(self, rank: int) -> int:
+        """Half a cache line apart."""
+        return self.participants_offset + (1 + rank) * (CACHE_LINE_BYTES // 2)
+
+
+class LayoutWithoutTheWriter(Layout):
+    """Whoever counted the participants forgot the writer."""
+
+    __slots__ = ()
+
+    @property
+    def awake_offset(self) -> int:
+        """One participant short."""
+        return self.participants_offset + self.n_reader * CACHE_LINE_BYTES
+
+
+class LayoutWithoutWords(Layout):
+    """The segment ends before the words of who is awake."""
 
     __slots__ = ()
 
     @property
     def total_bytes(self) -> int:
-        """One entry short."""
-        return self.entry_offset(self.max_chunks - 1)
+        """The words are left out."""
+        return self.awake_offset
 
 
 class LayoutThatRoundsItsChunk(Layout):
@@ -265,34 +297,57 @@ class HeaderWithItsOffsetsSwapped:
 # Framing
 
 
-def encode_as_text(obj: object) -> bytes:
-    """What the object looks like, instead of what it is."""
-    return encode(str(obj))
+def fill_whole_and_a_zero(block: memoryview, sequence: int, kind: int, body: bytes) -> None:
+    """A byte is written behind the message, where there is room."""
+    room = len(block) - FRAME_BYTES
+    fill_whole(block, sequence, kind, (body + b"\0")[:room])
+    Frame(sequence, len(body), kind, 3, len(body)).write(block)
 
 
-def write_message_with_a_length_too_large(frame: memoryview, data: bytes) -> None:
-    """The header says one byte more than there is."""
-    write_message(frame, data)
-    frame[8:16] = (len(data) + 1).to_bytes(8, "little")
+def mark_raw_as_bytes(block: memoryview, sequence: int) -> None:
+    """The caller's own block passes for a message."""
+    room = len(block) - FRAME_BYTES
+    Frame(sequence, room, BYTES, 3, room).write(block)
 
 
-def write_message_and_a_zero(frame: memoryview, data: bytes) -> None:
-    """The byte behind the message, where there is one, is cleared."""
-    write_message(frame, data)
-    if FRAME_BYTES + len(data) < len(frame):
-        frame[FRAME_BYTES + len(data)] = 0
+class OutgoingWithoutItsLastByte(Outgoing):
+    """The last byte of a block is announced, and not copied."""
+
+    def fill(self, block: memoryview, sequence: int) -> None:
+        """Fill the block but for its last byte."""
+        last = block[-1]
+        super().fill(block, sequence)
+        block[-1] = last
 
 
-def mark_raw_as_a_message(frame: memoryview) -> None:
-    """The caller's own payload is called a pickled object."""
-    frame[:FRAME_BYTES] = PICKLE.to_bytes(8, "little") + (len(frame) - FRAME_BYTES).to_bytes(8, "little")
+class AssemblyThatNeverForgets(Assembly):
+    """A first part goes on with a message that was given up."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._kept = b""
+
+    def add(self, frame: Frame, part: memoryview) -> bool:
+        """Take the parts of the message that was given up for its beginning."""
+        self._kept += bytes(part)
+        whole = memoryview(self._kept)
+        return super().add(frame._replace(length_bytes=len(whole), part=frame.part | 1), whole)
+
+    def take(self) -> tuple[int, bytes]:
+        """All that has come, ever."""
+        return BYTES, self._kept
 
 
-def message_bytes_of_the_whole_block(frame: memoryview) -> memoryview:
-    """The length in the header is not looked at."""
-    return frame[FRAME_BYTES:]
+def check_frame_of_any_sequence(frame: Frame, sequence: int, limit_bytes: int, block_index: int) -> None:
+    """The sequence is taken as it comes."""
+    check_frame(frame._replace(sequence=sequence), sequence, limit_bytes, block_index)
 
 
-def message_bytes_of_any_kind(frame: memoryview) -> memoryview:
-    """The kind in the header is not looked at, and a length that there is no room for is cut."""
-    return frame[FRAME_BYTES : FRAME_BYTES + int.from_bytes(frame[8:16], "little")]
+def check_frame_of_any_length(frame: Frame, sequence: int, limit_bytes: int, block_index: int) -> None:
+    """The room in the block is not looked at."""
+    check_frame(frame, sequence, max(limit_bytes, frame.length_bytes), block_index)
+
+
+def check_frame_of_any_kind(frame: Frame, sequence: int, limit_bytes: int, block_index: int) -> None:
+    """The kind is not looked at."""
+    check_frame(frame._replace(kind=BYTES), sequence, limit_bytes, block_index)

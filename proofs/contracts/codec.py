@@ -1,1 +1,0 @@
-../../ringbuffer/proof/contracts/codec.py

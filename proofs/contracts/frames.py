@@ -1,0 +1,1 @@
+../../ringbuffer/proof/contracts/frames.py

@@ -1,0 +1,51 @@
+"""What the figures were measured on."""
+
+from __future__ import annotations
+
+import os
+import platform
+from pathlib import Path
+from typing import Any
+
+_CPU_INFO = Path("/proc/cpuinfo")
+_GOVERNOR = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
+
+
+def machine() -> dict[str, Any]:
+    """Processor, cores that this process may use, governor, load before the run, system and interpreter."""
+    info = _read(_CPU_INFO)
+    flags = _value(info, "flags").split()
+    return {
+        "processor": _value(info, "model name") or platform.processor() or platform.machine(),
+        "cores": len(os.sched_getaffinity(0)),
+        "virtual": "hypervisor" in flags,
+        "governor": _read(_GOVERNOR).strip() or None,
+        "load": round(os.getloadavg()[0], 2),
+        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "python": f"{platform.python_implementation()} {platform.python_version()}",
+    }
+
+
+def sentence(found: dict[str, Any]) -> str:
+    """The same, to be read."""
+    kind = "virtual " if found["virtual"] else ""
+    governor = f"governor {found['governor']}" if found["governor"] else "governor unknown"
+    return (
+        f"{found['cores']} {kind}cores of {found['processor']}, {governor}, load {found['load']} before the run;"
+        f" {found['system']}, {found['python']}"
+    )
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError:
+        return ""
+
+
+def _value(info: str, key: str) -> str:
+    for line in info.splitlines():
+        name, _, value = line.partition(":")
+        if name.strip() == key:
+            return value.strip()
+    return ""

@@ -1,0 +1,183 @@
+"""The others of an endpoint's ring: who of those it waits for is gone, and who reads in the place of the gone.
+
+A reader waits for the writer, the writer for the readers that have not marked its block. Who holds its role lives; who does
+not, and has not given it up, is gone (``memory/participants.py``). A reader that is evicted has a stand-in: the writer's
+process runs that reader's rows, reading nothing, whenever it would have to wait for it. So the protocol stays as it was
+checked: every rank has a reader. The stand-in holds the rank's role for just as long as it reads, and whoever claims the role
+just then waits for the end of that; a newcomer that has taken the role ends the eviction, however soon it is gone again.
+
+Rules: nothing here is asked but by somebody who has waited for a while. Limits: how long ago somebody was lost is known up to
+the last sign of it.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from ringbuffer.compiled import FOUND, Runner, bind
+from ringbuffer.errors import PeerDied, RoleTaken
+from ringbuffer.memory.participants import Presence, Role, name_of
+from ringbuffer.protocol import executed, reader_resumes_at, writer_resumes_at
+from ringbuffer.ring import ShmRingBuffer
+
+WRITER = -1
+_log = logging.getLogger("ringbuffer")
+
+
+@dataclass(slots=True)
+class _Peer:
+    """Somebody that is waited for now and then. ``seen_alive_ns``: when it last held its role, as far as is known here."""
+
+    role: Role
+    seen_alive_ns: int = 0
+    stand_in: Runner | None = None
+    evicted_generation: int = 0
+    """Which holder of the role was evicted."""
+
+
+class Peers:
+    """The others, as the endpoint of ``rank`` sees them."""
+
+    def __init__(self, buffer: ShmRingBuffer, rank: int) -> None:
+        self._buffer, self._rank = buffer, rank
+        self._peers: dict[int, _Peer] = {}
+
+    def release(self) -> None:
+        """Let go of the memory; again does nothing."""
+        for peer in self._peers.values():
+            peer.role.release()
+            if peer.stand_in is not None:
+                peer.stand_in.release()
+        self._peers.clear()
+
+    @property
+    def evicted(self) -> tuple[int, ...]:
+        """The ranks that have a stand-in."""
+        return tuple(sorted(rank for rank, peer in self._peers.items() if peer.stand_in is not None))
+
+    def lost(self, ranks: tuple[int, ...]) -> int | None:
+        """The first of ``ranks`` that is gone for good: killed, say, or closed while nobody can take its place any more."""
+        for rank in ranks:
+            peer = self._peer(rank)
+            if peer.stand_in is None and self._is_lost(peer):
+                return rank
+        return None
+
+    def absent(self, ranks: tuple[int, ...]) -> Iterator[str]:
+        """What there is to say of those among ``ranks`` that are not there, and for whom to wait makes sense all the same."""
+        for rank in ranks:
+            peer = self._peer(rank)
+            presence = peer.role.presence()
+            if peer.stand_in is not None or presence not in (Presence.FREE, Presence.LEFT):
+                continue
+            entry = peer.role.entry()
+            if presence is Presence.FREE:
+                yield f"nobody has ever been {name_of(rank)}"
+            else:
+                seconds_ago = (time.monotonic_ns() - entry.left_at) / 1e9
+                yield f"{name_of(rank)} (pid {entry.pid}) has closed its end {seconds_ago:.3g} s ago, and has no successor yet"
+
+    def died(self, rank: int, block_index: int, case: int | None, waited: str) -> PeerDied:
+        """The error for a rank that :meth:`lost` has named. ``waited``: who waits, for what."""
+        peer = self._peer(rank)
+        entry = peer.role.entry()
+        left = peer.role.presence() is Presence.LEFT
+        last_sign_ns = max(entry.left_at or entry.claimed_at, entry.waiting_since, peer.seen_alive_ns)
+        seconds_ago = (time.monotonic_ns() - last_sign_ns) / 1e9
+        who = f"{name_of(rank)} (pid {entry.pid}) of ring {self._buffer.name}"
+        if left:
+            how = (
+                f"{who} has closed its end {seconds_ago:.3g} s ago, and the ring is unlinked, so that nobody can take its place"
+            )
+        else:
+            how = f"{who} is gone without having closed its end, since {seconds_ago:.3g} s at the most"
+        way_out = f"evict({rank}) lets the writer go on without it; " if self._rank == WRITER else ""
+        successor = "" if left else f"; {way_out}a successor goes on where it stopped: ShmRingBufferIO(ring, {rank})"
+        return PeerDied(
+            f"{how}; {waited}{successor}",
+            rank=rank,
+            pid=entry.pid,
+            block_index=block_index,
+            case=case,
+            seconds_ago=seconds_ago,
+            left=left,
+        )
+
+    def evict(self, rank: int) -> None:
+        """Read in the place of that reader from now on. Raises :class:`RoleTaken` for one that lives."""
+        peer = self._peer(rank)
+        if not peer.role.stand_in():
+            self._is_back(rank, peer)
+            raise RoleTaken(
+                f"reader {rank} (pid {peer.role.entry().pid}) of ring {self._buffer.name} holds its role: only who is gone, or"
+                " was never there, can be evicted; end that process first"
+            )
+        try:
+            if peer.stand_in is None:
+                peer.stand_in = bind(executed(self._buffer.protocol.reader), self._buffer.segment, rank)
+            peer.evicted_generation = peer.role.entry().generation
+            peer.role.note_eviction()
+        finally:
+            peer.role.stand_back()
+
+    def read_for_the_evicted(self) -> bool:
+        """Let every stand-in mark what is published. Whether any block was marked."""
+        marked = [self._read_for(rank, peer) for rank, peer in list(self._peers.items()) if peer.stand_in is not None]
+        return any(marked)
+
+    def _read_for(self, rank: int, peer: _Peer) -> bool:
+        if not peer.role.stand_in():
+            self._is_back(rank, peer)
+            return False
+        try:
+            if peer.role.entry().generation != peer.evicted_generation:
+                self._is_back(rank, peer)
+                return False
+            return self._mark_all(peer)
+        finally:
+            peer.role.stand_back()
+
+    def _mark_all(self, peer: _Peer) -> bool:
+        runner = peer.stand_in
+        assert runner is not None, "asked of stand-ins only"
+        runner.resume(resumes_at(self._buffer, peer.role))
+        marked = False
+        while runner.begin() == FOUND:
+            runner.finish()
+            marked = True
+        return marked
+
+    def _is_back(self, rank: int, peer: _Peer) -> None:
+        """Somebody has taken the role since: that ends the eviction, even if it is gone again."""
+        runner, peer.stand_in = peer.stand_in, None
+        if runner is not None:
+            runner.release()
+            _log.info("reader %d of ring %s is back: nobody stands in for it any more", rank, self._buffer.name)
+
+    def _is_lost(self, peer: _Peer) -> bool:
+        presence = peer.role.presence()
+        if presence is Presence.HELD:
+            peer.seen_alive_ns = time.monotonic_ns()
+        return presence is Presence.GONE or (presence is Presence.LEFT and self._buffer.segment.is_unlinked)
+
+    def _peer(self, rank: int) -> _Peer:
+        if rank not in self._peers:
+            self._peers[rank] = _Peer(Role(self._buffer.segment, rank))
+        return self._peers[rank]
+
+
+def resumes_at(buffer: ShmRingBuffer, role: Role) -> int:
+    """The number of the block at which whoever has that role now goes on (``protocol/recovery.py``)."""
+    position = role.entry().position
+    if role.rank == WRITER:
+        block = position % buffer.max_chunks
+        return writer_resumes_at(
+            position, is_published=buffer.segment.flags(block)[0] == 1, holds=buffer.segment.sequence(block)
+        )
+    block = (position - 1) % buffer.max_chunks
+    flags = buffer.segment.flags(block)
+    is_unread = (flags[1 + role.rank], flags[0]) == (0, 1)
+    return reader_resumes_at(position, is_unread=is_unread, holds=buffer.segment.sequence(block))

@@ -1,0 +1,38 @@
+"""The errors of an endpoint that cannot be used, or not so: closed, a copy in a forked child, or of the other side.
+
+Rules: plain functions, which an endpoint keeps one of: a method of its own would make a cycle of it, and an endpoint that is
+forgotten is gone at once. Limits: this is a part of the endpoint, whose private parts it uses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeAlias
+
+from ringbuffer.errors import ClosedError, ForkedError, RingBufferError, WrongSideError
+from ringbuffer.protocol import Role
+
+if TYPE_CHECKING:
+    from ringbuffer.endpoint import ShmRingBufferIO
+
+Refusal: TypeAlias = Callable[["ShmRingBufferIO", str], RingBufferError]
+"""Makes the error for a call of that name."""
+
+
+def wrong_side_error(end: ShmRingBufferIO, call: str) -> RingBufferError:
+    """For a reader that is to write, or a writer that is to read."""
+    other = "the writer (rank -1)" if end.role is Role.READER else "a reader (rank 0 or more)"
+    return WrongSideError(f"{call} is for {other}, and this endpoint is {end._name()} of ring {end.buffer.name}")
+
+
+def closed_error(end: ShmRingBufferIO, call: str) -> RingBufferError:
+    """For an endpoint that was closed."""
+    return ClosedError(f"{call}: {end._name()} of ring {end.buffer.name} is closed")
+
+
+def forked_error(end: ShmRingBufferIO, call: str) -> RingBufferError:
+    """For the copy of an endpoint in a forked child."""
+    return ForkedError(
+        f"{call}: {end._name()} of ring {end.buffer.name} belongs to the process with pid {end._pid}, of which"
+        " this one is a fork; make an endpoint with a rank of its own, with ShmRingBufferIO(ring, rank), in the child"
+    )

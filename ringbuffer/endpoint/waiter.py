@@ -1,0 +1,199 @@
+"""How an endpoint comes by its next block: it looks, and waits when it must.
+
+Rules: a wait ends with the block, or with an error that names who waits for whom and changes nothing: a time-out, a
+cancellation, a peer that is gone, an endpoint that was closed. Before an error for a peer that is gone, the block is looked at
+once more: what was published by then is taken. Limits: what happens between two slices of sleep is noticed at their end
+(:data:`~ringbuffer.waiting.SLICE_SECONDS`).
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable
+
+from ringbuffer.compiled import FOUND, Runner
+from ringbuffer.endpoint.peers import WRITER, Peers
+from ringbuffer.errors import PeerDied, RingBufferError, WaitCancelledError, WaitTimeoutError
+from ringbuffer.memory.participants import Role, name_of
+from ringbuffer.protocol import Case, classify, missing_readers, reader_may_read
+from ringbuffer.ring import ShmRingBuffer
+from ringbuffer.waiting import NAP_SECONDS, SLICE_SECONDS, WaitOptions, warning_interval_seconds
+
+_log = logging.getLogger("ringbuffer")
+_monotonic, _yield = time.monotonic, os.sched_yield
+
+
+class Waiter:
+    """Finds blocks for one endpoint. ``refusal``: the error for an endpoint that cannot be used any more, or ``None``."""
+
+    def __init__(
+        self,
+        buffer: ShmRingBuffer,
+        role: Role,
+        runner: Runner,
+        options: WaitOptions,
+        refusal: Callable[[], RingBufferError | None],
+    ) -> None:
+        self.peers = Peers(buffer, role.rank)
+        self._buffer, self._role, self._runner, self.options = buffer, role, runner, options
+        self._refusal = refusal
+        self._rank = role.rank
+        self.is_cancelled = False
+        """Set from any thread, behind which :meth:`rouse` is called: the present call ends, if it waits or comes to wait."""
+
+    def release(self) -> None:
+        """Let go of the memory; again does nothing."""
+        self.peers.release()
+
+    def rouse(self) -> None:
+        """Let a wait in another thread look round: it was cancelled, say, or the endpoint closed."""
+        self._runner.rouse()
+
+    def find(self, deadline: float | None) -> None:
+        """Return with the block found, or raise. ``deadline``: on the monotonic clock, or ``None``."""
+        if self._runner.begin() == FOUND:
+            return
+        started = _monotonic()
+        if not self._look_again(started, deadline):
+            self._sleep(started, deadline)
+
+    def seek(self, timeout: float | None) -> bool:
+        """Look again, as :meth:`find` does before it sleeps, but for a call of the runner's own. Whether there is a block now.
+
+        Does nothing for a ``timeout`` that is over before that, and where a block may wait for a stand-in of this process.
+        """
+        options = self.options
+        if (timeout is not None and timeout < options.yield_seconds) or self.peers.evicted:
+            return False
+        return self._runner.seek(options.spin_count, options.yield_seconds) == FOUND
+
+    def _look_again(self, started: float, deadline: float | None) -> bool:
+        """Look again at once, and then between yields. Whether the block was found. Does not last longer than the deadline."""
+        begin, options = self._runner.begin, self.options
+        if self.peers.evicted and self.peers.read_for_the_evicted() and begin() == FOUND:
+            return True
+        yield_seconds = options.yield_seconds
+        if deadline is not None:
+            yield_seconds = min(yield_seconds, deadline - started)
+        return self._runner.seek(options.spin_count, yield_seconds) == FOUND and begin() == FOUND
+
+    def _sleep(self, started: float, deadline: float | None) -> None:
+        """Sleep until the block is found, in slices; between them look for all that may end a wait, and warn as time goes
+        by."""
+        interval = warning_interval_seconds()
+        warn_at = started + interval
+        self._role.waits(int(started * 1e9))
+        try:
+            while not self._take_stock(started, deadline):
+                until = _monotonic() + SLICE_SECONDS
+                if self._rest(until if deadline is None else min(until, deadline)):
+                    return
+                if _monotonic() >= warn_at:
+                    _log.warning("%s", self.describe(_monotonic() - started))
+                    warn_at = _monotonic() + interval
+        finally:
+            self._role.waits(0)
+
+    def _rest(self, until: float) -> bool:
+        """One slice of sleep, which whoever makes the block free ends. Whether the block was found."""
+        runner = self._runner
+        while not self._is_to_end():
+            left = until - _monotonic()
+            if left <= 0:
+                return False
+            if not runner.can_rest:
+                time.sleep(min(left, NAP_SECONDS))
+            elif runner.rest(left) == FOUND:
+                return True
+            if runner.begin() == FOUND:
+                return True
+        return False
+
+    def _is_to_end(self) -> bool:
+        return self.is_cancelled or self._refusal() is not None
+
+    def _take_stock(self, started: float, deadline: float | None) -> bool:
+        """Look for all that may end a wait, and raise if there is any. Whether the block was found meanwhile."""
+        refusal = self._refusal()
+        if refusal is not None:
+            raise refusal
+        if self.is_cancelled:
+            raise WaitCancelledError(f"cancelled: {self.describe(_monotonic() - started)}. Nothing was changed")
+        if self.peers.evicted and self.peers.read_for_the_evicted() and self._runner.begin() == FOUND:
+            return True
+        lost = self.peers.lost(self._waited_for())
+        if lost is not None:
+            if self._runner.begin() == FOUND:
+                return True
+            raise self._died(lost, _monotonic() - started)
+        if deadline is not None and _monotonic() >= deadline:
+            raise self._timed_out(_monotonic() - started)
+        return False
+
+    def _waited_for(self) -> tuple[int, ...]:
+        """The ranks for which this endpoint waits."""
+        if self._rank != WRITER:
+            return (WRITER,)
+        return self._case_and_missing(self._flags())[1]
+
+    def _flags(self) -> bytes:
+        return self._buffer.flags(self._runner.where())
+
+    @staticmethod
+    def _case_and_missing(flags: bytes) -> tuple[Case | None, tuple[int, ...]]:
+        try:
+            return classify(flags), missing_readers(flags)
+        except ValueError:
+            return None, ()
+
+    def _died(self, rank: int, waited_seconds: float) -> PeerDied:
+        flags = self._flags()
+        case, _ = self._case_and_missing(flags)
+        return self.peers.died(rank, self._runner.where(), case, self.describe(waited_seconds, flags))
+
+    def _timed_out(self, waited_seconds: float) -> WaitTimeoutError:
+        flags = self._flags()
+        case, missing = self._case_and_missing(flags)
+        return WaitTimeoutError(
+            f"timed out: {self.describe(waited_seconds, flags)}. Nothing was changed; the next call goes on from here",
+            side="writer" if self._rank == WRITER else "reader",
+            rank=self._rank,
+            pid=os.getpid(),
+            block_index=self._runner.where(),
+            case=case,
+            missing_ranks=missing,
+            waited_seconds=waited_seconds,
+        )
+
+    def describe(self, waited_seconds: float, flags: bytes | None = None) -> str:
+        """One sentence: who waits (side, rank, pid), for which block, in which case, and for whom.
+
+        ``flags``: those of the block, if they were read already; otherwise they are read now.
+        """
+        block = self._runner.where()
+        if flags is None:
+            flags = self._flags()
+        case, missing = self._case_and_missing(flags)
+        sentence = self._describe(block, flags, case, missing, waited_seconds)
+        absent = self.peers.absent((WRITER,) if self._rank != WRITER else missing)
+        return "; ".join((sentence, *absent))
+
+    def _describe(self, block: int, flags: bytes, case: Case | None, missing: tuple[int, ...], waited_seconds: float) -> str:
+        name = name_of(self._rank)
+        who = f"{name} (pid {os.getpid()}) of ring {self._buffer.name} has waited {waited_seconds:.3g} s for block {block}"
+        if case is None:
+            return f"{who}, whose flags {flags.hex(' ')} are damaged: a flag is 0 or 1"
+        is_writer = self._rank == WRITER
+        if not missing if is_writer else reader_may_read(flags, self._rank):
+            return f"{who} (case {case:d}), which has become free for it just now"
+        ranks = ", ".join(map(str, missing))
+        plural = "s" if len(missing) > 1 else ""
+        if is_writer:
+            return f"{who} (case {case:d}): not yet read by reader rank{plural} {ranks}"
+        if case is Case.UNWRITTEN:
+            return f"{who} (case {case:d}): the writer has not published it"
+        if missing:
+            return f"{who} (case {case:d}), which it has read: the writer waits for reader rank{plural} {ranks}"
+        return f"{who} (case {case:d}), which all have read: the writer has not written it again"

@@ -1,0 +1,390 @@
+"""Rows, printed as a few lines of Python: what compiled Python runs, and what it is stepped through.
+
+Every path of branches is written out, which ends because a call's branches lead forward, and once from lying down into the
+table. The loads of several flags are one comparison in the plain form, and a loop in the stepping form, which stops before
+every access.
+
+Rules: this module knows rows, not the protocol, and what it prints knows only the names that ``compiled.py`` passes. A store,
+and the moves that belong to it (``index``, ``done``, a message that is ``pending``), are printed next to each other with
+nothing between them at which CPython would raise ``KeyboardInterrupt`` or run another thread: it does so at calls, at
+function entry and at backward jumps. Limits: no exchanges and no locks, and no branch that leads back into the table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from typing import Final
+
+from ringbuffer.errors import VariantError
+from ringbuffer.protocol import Branch, Edge, Flag, Instruction, Kind, Outcome, Program, Role
+
+NAMES: Final = (
+    "state",
+    "myself",
+    "flags_of",
+    "read_of",
+    "following",
+    "ones",
+    "zeros",
+    "own",
+    "position",
+    "awake",
+    "others",
+    "up",
+    "down",
+    "others_at",
+    "take_lock",
+    "give_lock",
+    "free_lock",
+    "time_of",
+    "lie_down",
+    "wake",
+    "frames",
+    "data_at",
+    "mapping",
+    "limit",
+)
+"""What printed functions are bound to: ``python_runner.py`` says what each is."""
+FEW: Final = 2
+"""So many flags are faster one by one than all at once."""
+
+_LEAVES: Final = {
+    Edge.WAITED: "return WAIT",
+    Edge.RESTARTED: "return ENDED",
+    Edge.FINISHED: "return ENDED",
+    Edge.RETURNED: "return ENDED",
+}
+_SENT: Final = dict.fromkeys(_LEAVES, "return FOUND")
+_TAKEN: Final = dict.fromkeys(_LEAVES, "break")
+_TAKING: Final = {edge: leaf.replace("return ", "return nothing(") + ")" for edge, leaf in _LEAVES.items()}
+
+
+def payload_of(program: Program) -> Instruction:
+    """The row in which the caller has its part. Raises :class:`VariantError` for a table that no endpoint can run."""
+    payloads = [instruction for instruction in program.instructions if instruction.row.is_payload]
+    if len(payloads) != 1:
+        raise VariantError(f"a real ring runs tables with one payload row, and this {program.role.value}'s has {len(payloads)}")
+    for instruction in program.instructions:
+        if any(branch.edge is Edge.RESTARTED and branch.pc for _, branch in instruction.branches):
+            raise VariantError(f"{instruction.row.id} leads back into its table: explore that on a simulated memory")
+    return payloads[0]
+
+
+def rest_of(program: Program) -> Branch | None:
+    """Where waiting leads in a program in which that is lying down."""
+    branches = (branch for one in program.instructions for _, branch in one.branches)
+    return next((branch for branch in branches if branch.edge is Edge.WAITED and branch.pc), None)
+
+
+def compile_program(program: Program, n_reader: int, *, stepping: bool = False) -> str:
+    """The Python source of ``program``. Raises :class:`VariantError` for a table that Python cannot run."""
+    payload = payload_of(program)
+    for instruction in program.instructions:
+        access = instruction.row.access
+        if access.kind is Kind.EXCHANGE or access.flag is Flag.LOCK:
+            raise VariantError(
+                f"{instruction.row.id} ({access}) cannot be run in Python: explore it on a simulated memory, or run it on the"
+                " native backend"
+            )
+    return "\n".join(_Printer(program, payload, n_reader, stepping).source()) + "\n"
+
+
+class _Printer:
+    """Prints one program."""
+
+    def __init__(self, program: Program, payload: Instruction, n_reader: int, stepping: bool) -> None:
+        self.program, self.payload, self.n_reader, self.stepping = program, payload, n_reader, stepping
+        self._leaves = _LEAVES
+        self._found: tuple[str, ...] = ("held = True", "return FOUND")
+        self._takes_message = self._is_rest = False
+        self.message_call = "send" if payload.row.access.kind is Kind.FILL else "receive"
+
+    def source(self) -> Iterator[str]:
+        rest = rest_of(self.program)
+        yield f"def bind({', '.join(NAMES)}):"
+        yield "    index = done = 0"
+        yield "    held = inside = is_fencing = False"
+        yield "    cut, part_of = 0, slice(FRAME_BYTES, FRAME_BYTES)"
+        yield from self._call("begin", Branch(0, 0, Edge.FORWARD))
+        yield from self._call("finish", self.payload.branch(Outcome.DONE))
+        yield from self._call("abort", self.payload.branch(Outcome.ABORTED))
+        if rest is not None:
+            yield from self._rest(Branch(rest.pc, 0, Edge.FORWARD))
+        if not self.stepping:
+            yield from self._send() if self.message_call == "send" else self._receive()
+        yield from _PLACES
+        calls = ["begin", "finish", "abort", "where", "done_with", "resume", "look", "is_inside", "let_go"]
+        calls += ["rest"] * (rest is not None) + [self.message_call] * (not self.stepping)
+        yield f"    return {{{', '.join(f'{name!r}: {name}' for name in calls)}}}"
+
+    def _call(self, name: str, entry: Branch) -> Iterator[str]:
+        yield f"    def {name}():"
+        yield "        nonlocal index, done, held, is_fencing"
+        if name != "begin":
+            yield "        held = False"
+        yield from self._enter(entry, 2)
+        if self.stepping:
+            yield "        yield  # a generator even where there is no access"
+
+    def _enter(self, entry: Branch, depth: int) -> Iterator[str]:
+        if entry.edge is Edge.FORWARD or entry.pc:
+            yield "    " * depth + "flags = flags_of[index]"
+        yield from self._branch(entry, depth)
+
+    def _rest(self, entry: Branch) -> Iterator[str]:
+        if self.stepping:
+            yield from self._call("rest", entry)
+            return
+        yield "    def rest(timeout_seconds):"
+        yield "        nonlocal index, done, held, is_fencing"
+        yield "        timeout = time_of(timeout_seconds)"
+        yield "        if state['is_roused']:"
+        yield "            state['is_roused'] = False"
+        yield "            return ENDED"
+        yield "        state['is_resting'] = True"
+        yield "        try:"
+        self._is_rest = True
+        yield from self._enter(entry, 3)
+        self._is_rest = False
+        yield "        finally:"
+        yield "            state['is_roused'] = False"
+        yield "            state['is_resting'] = False"
+
+    def _send(self) -> Iterator[str]:
+        yield "    def send(kind, data):"
+        yield "        nonlocal index, done, inside, is_fencing, cut, part_of"
+        yield "        if inside or held or state['is_in_use']:"
+        yield "            return BUSY"
+        yield "        inside = True"
+        yield "        try:"
+        yield "            if data.__class__ is not bytes:"
+        yield "                data = flat(data)"
+        yield "            length = len(data)"
+        yield "            if length > limit:"
+        yield "                return TOO_LARGE"
+        yield "            while True:  # it is left at once: behind it the block is ours"
+        self._found = ("break",)
+        yield from self._enter(Branch(0, 0, Edge.FORWARD), 4)
+        yield "            frame = frames[index]"
+        yield "            pack(frame, 0, done, length, kind, WHOLE, length)"
+        yield "            if length != cut:"
+        yield "                cut, part_of = length, slice(FRAME_BYTES, FRAME_BYTES + length)"
+        yield "            frame[part_of] = data"
+        self._found, self._leaves = ("return FOUND",), _SENT
+        yield from self._enter(self.payload.branch(Outcome.DONE), 3)
+        yield "        finally:"
+        yield "            inside = False"
+
+    def _receive(self) -> Iterator[str]:
+        yield "    def nothing(result):"
+        yield "        state['result'] = result"
+        yield "        return myself()"
+        yield "    def receive(decode):"
+        yield "        nonlocal index, done, held, inside, is_fencing"
+        yield "        if inside or held or state['is_in_use']:"
+        yield "            return nothing(BUSY)"
+        yield "        inside = True"
+        yield "        try:"
+        yield "            data = state['pending']"
+        yield "            if data is None:"
+        yield "                while True:"
+        self._found, self._leaves = ("break",), _TAKING
+        yield from self._enter(Branch(0, 0, Edge.FORWARD), 5)
+        yield "                sequence, length, kind, part, total = unpack(frames[index])"
+        yield "                if (sequence != done or part != WHOLE or total != length or length > limit or kind != BYTES and"
+        yield "                        (kind != PICKLE or length > COPY_MAX_BYTES or decode is None)):"
+        yield "                    held = True"
+        yield "                    return nothing(FOUND)"
+        yield "                start = data_at[index]"
+        yield "                data = mapping[start:start + length]"
+        yield "                while True:  # it is left at once: behind it the message is marked as read, and pending"
+        self._leaves, self._takes_message = _TAKEN, True
+        yield from self._enter(self.payload.branch(Outcome.DONE), 5)
+        yield "            else:"
+        yield "                kind = state['pending_kind']"
+        yield "                if decode is None and kind != BYTES:"
+        yield "                    return nothing(FOUND)"
+        yield "            return data if kind == BYTES else decode(data)"
+        yield "        finally:"
+        yield "            inside = False"
+
+    def _branch(self, branch: Branch, depth: int) -> Iterator[str]:
+        pad = "    " * depth
+        if branch.edge is Edge.FORWARD:
+            yield from self._row(self.program[branch.pc], depth)
+            return
+        if branch.advance:
+            yield f"{pad}index = {'following[' * branch.advance}index{']' * branch.advance}"
+        if branch.edge is Edge.FINISHED:
+            yield f"{pad}done += 1"
+        if self._takes_message and branch.edge is not Edge.RETURNED:
+            yield f"{pad}state['pending_kind'] = kind"
+            yield f"{pad}state['pending'] = data"
+        if branch.edge is Edge.FINISHED and branch.pc:
+            if self._uses_flags(branch.pc):
+                yield f"{pad}flags = flags_of[index]"
+            yield from self._row(self.program[branch.pc], depth)
+        else:
+            yield pad + self._leaves[branch.edge]
+
+    def _uses_flags(self, pc: int) -> bool:
+        """Whether a row from there on, until the call ends, is about a flag of the block."""
+        flag = self.program[pc].row.access.flag
+        if flag is not None and flag.is_of_block:
+            return True
+        return any(branch.edge is Edge.FORWARD and self._uses_flags(branch.pc) for _, branch in self.program[pc].branches)
+
+    def _row(self, instruction: Instruction, depth: int) -> Iterator[str]:
+        pad, access = "    " * depth, instruction.row.access
+        if instruction.row.is_payload:
+            yield from (pad + line for line in self._found)
+            return
+        if access.kind is Kind.LOAD:
+            condition = yield from self._load(instruction, depth)
+            yield f"{pad}if {condition}:  # {instruction.row.id}"
+            yield from self._branch(instruction.branch(Outcome.ONE), depth + 1)
+            yield f"{pad}else:"
+            yield from self._branch(instruction.branch(Outcome.ZERO), depth + 1)
+            return
+        if access.is_several:
+            yield from self._store_several(instruction, depth)
+        else:
+            if self.stepping:
+                yield f"{pad}yield {instruction.pc}, index, (0,)"
+            yield from (pad + line for line in self._single(instruction))
+        yield from self._branch(instruction.branch(Outcome.DONE), depth)
+
+    def _single(self, instruction: Instruction) -> Iterator[str]:
+        """One access that is no load."""
+        row = instruction.row
+        match row.access.kind:
+            case Kind.FENCE:
+                yield f"if is_fencing:  # {row.id}"
+                yield "    free_lock()"
+                yield "is_fencing = True"
+                yield "take_lock()"
+                yield "give_lock()"
+                yield "is_fencing = False"
+            case Kind.SLEEP if self._is_rest:
+                yield f"if not state['is_roused']:  # {row.id}"
+                yield "    lie_down(own, timeout)"
+            case Kind.SLEEP:
+                yield f"lie_down(own, time_of(0))  # {row.id}"
+            case Kind.WAKE:
+                yield f"wake(own)  # {row.id}"
+            case _:
+                value = "done + 1" if row.access.flag is Flag.POSITION else row.access.value
+                yield f"{self._place(row.access.flag)} = {value}  # {row.id}"
+
+    def _load(self, instruction: Instruction, depth: int) -> Generator[str, None, str]:
+        """Print what comes before the condition, and return the condition: that the load came out as ONE."""
+        pad = "    " * depth
+        access = instruction.row.access
+        assert access.flag is not None, "a load names its flag"
+        if not access.is_several:
+            if self.stepping:
+                yield f"{pad}yield {instruction.pc}, index, (0,)"
+            return self._place(access.flag)
+        if not self.stepping:
+            return self._all_set(access.flag, access.missing_allowed)
+        yield f"{pad}todo, zeros = set(range({self._count(access.flag)})), 0"
+        if not self._count(access.flag):
+            yield f"{pad}yield {instruction.pc}, index, ()"
+        yield f"{pad}while todo and zeros <= {access.missing_allowed}:"
+        yield f"{pad}    rank = yield {instruction.pc}, index, tuple(sorted(todo))"
+        yield f"{pad}    todo.remove(rank)"
+        yield f"{pad}    zeros += {self._one_of(access.flag)} != 1"
+        return f"zeros <= {access.missing_allowed}"
+
+    def _all_set(self, flag: Flag, missing_allowed: int) -> str:
+        """The condition that several flags are 1: one comparison, or a few where that is faster."""
+        if not missing_allowed and 0 < self._count(flag) <= FEW:
+            return " and ".join(f"{one} == 1" for one in self._few(flag))
+        if flag is Flag.OTHERS_AWAKE:
+            return "others == up"
+        part = "" if flag is Flag.EACH else "[:-1]"
+        if missing_allowed:
+            return f"read_of[index]{part}.tobytes().count(0) <= {missing_allowed}"
+        return f"read_of[index]{part} == ones{part}"
+
+    def _store_several(self, instruction: Instruction, depth: int) -> Iterator[str]:
+        pad = "    " * depth
+        row, access = instruction.row, instruction.row.access
+        assert access.flag is not None, "only flags are several"
+        if not self.stepping:
+            yield f"{pad}{self._set_all(access.flag, access.value, access.kind)}  # {row.id}"
+            return
+        yield f"{pad}todo = set(range({self._count(access.flag)}))"
+        if not self._count(access.flag):
+            yield f"{pad}yield {instruction.pc}, index, ()"
+        yield f"{pad}while todo:"
+        yield f"{pad}    rank = yield {instruction.pc}, index, tuple(sorted(todo))"
+        yield f"{pad}    todo.remove(rank)"
+        done = "wake(others_at[rank])" if access.kind is Kind.WAKE else f"{self._one_of(access.flag)} = {access.value}"
+        yield f"{pad}    {done}  # {row.id}"
+
+    def _set_all(self, flag: Flag, value: int | None, kind: Kind) -> str:
+        """One line that stores to several flags, or wakes several sleepers."""
+        if kind is Kind.WAKE:
+            return "for other in others_at: wake(other)"
+        if 0 < self._count(flag) <= FEW:
+            return " = ".join((*self._few(flag), str(value)))
+        if flag is Flag.OTHERS_AWAKE:
+            return f"others[:] = {'up' if value else 'down'}"
+        part, flags = ("[:]", "") if flag is Flag.EACH else ("[:-1]", "[:-1]")
+        return f"read_of[index]{part} = {'ones' if value else 'zeros'}{flags}"
+
+    def _place(self, flag: Flag | None) -> str:
+        """A single flag; ``own`` is the place of the actor's own among the flags of a block, and among the words."""
+        match flag:
+            case Flag.WRITTEN:
+                return "flags[0]"
+            case Flag.OWN:
+                return "flags[own]"
+            case Flag.POSITION:
+                return "position[0]"
+            case Flag.AWAKE:
+                return "awake[own]"
+        assert flag is Flag.NEIGHBOUR, "all the others are several flags, or none that Python has"
+        return f"flags[own % {self.n_reader} + 1]"
+
+    def _one_of(self, flag: Flag) -> str:
+        """The one of several flags that is visited now."""
+        return "others[rank]" if flag is Flag.OTHERS_AWAKE else "read_of[index][rank]"
+
+    def _few(self, flag: Flag) -> list[str]:
+        """Each of several flags."""
+        name, first = ("others", 0) if flag is Flag.OTHERS_AWAKE else ("flags", 1)
+        return [f"{name}[{first + rank}]" for rank in range(self._count(flag))]
+
+    def _count(self, flag: Flag) -> int:
+        """How many ranks a row about several flags visits."""
+        if flag is Flag.OTHERS_AWAKE:
+            return self.n_reader if self.program.role is Role.WRITER else 1
+        return self.n_reader - (flag is Flag.BUT_LAST)
+
+
+_PLACES: Final = (
+    "    def where():",
+    "        return index",
+    "    def done_with():",
+    "        return done",
+    "    def resume(number):",
+    "        nonlocal index, done, held",
+    "        position[0] = number",
+    "        index, done, held = number % len(following), number, False",
+    "    def look():",
+    "        nonlocal held",
+    "        if inside or held:",
+    "            return BUSY",
+    "        result = begin()",
+    "        held = False",
+    "        return result",
+    "    def is_inside():",
+    "        return inside",
+    "    def let_go():",
+    "        nonlocal held",
+    "        held = True",
+)
+"""Calls around those that run rows. ``look``: see :meth:`~ringbuffer.compiled.Runner.seek`; ``let_go``: from here on no message
+goes through."""

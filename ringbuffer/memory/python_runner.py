@@ -1,0 +1,237 @@
+"""The functions that ``printer.py`` prints, bound to a segment: what runs where there is no extension.
+
+Rules: what the functions are bound to is made once, before the first message. Nothing here is a cycle of references: an
+endpoint that is forgotten is gone at once, and with it what it holds of the segment. Limits: those of compiled Python
+(``compiled.py``); positions are in the order of bytes of the processor, which those with total store order share with C.
+"""
+
+from __future__ import annotations
+
+import linecache
+import os
+import threading
+import time
+import weakref
+from array import array
+from collections.abc import Callable
+from functools import lru_cache, partial
+from typing import TYPE_CHECKING, Any, Final
+
+from ringbuffer.memory.codes import BUSY, BYTES, COPY_MAX_BYTES, ENDED, FOUND, FRAME, PICKLE, TOO_LARGE, WAIT, WHOLE
+from ringbuffer.memory.futex import Words, time_of
+from ringbuffer.memory.layout import AWAKE_BYTES, FRAME_BYTES
+from ringbuffer.memory.printer import NAMES, compile_program, rest_of
+from ringbuffer.memory.shared import Segment
+from ringbuffer.protocol import Program
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+
+class PythonRunner:
+    """A :class:`Runner` whose functions are compiled Python.
+
+    The functions know the variables of this object, its ``__dict__``, and not the object itself, to which they belong: an
+    endpoint that is forgotten is gone at once, and not only when the garbage is collected.
+    """
+
+    __slots__ = (
+        *("__dict__", "__weakref__", "_is_inside", "_let_go", "_look", "_memory", "_own"),
+        *("abort", "begin", "can_rest", "done", "finish", "receive", "resume", "rest", "send", "where"),
+    )
+    begin: Callable[[], int]
+    finish: Callable[[], int]
+    abort: Callable[[], int]
+    where: Callable[[], int]
+    done: Callable[[], int]
+    resume: Callable[[int], None]
+    rest: Callable[[float | None], int]
+    send: Callable[[int, Buffer], int]
+    receive: Callable[[Callable[[bytes], Any] | None], Any]
+    can_rest: bool
+    is_in_use: bool
+    pending: bytes | None
+    pending_kind: int
+    result: int
+    is_roused: bool
+    is_resting: bool
+
+    def __init__(self, program: Program, segment: Segment, rank: int) -> None:
+        self.is_in_use = self.is_roused = self.is_resting = False
+        self.pending = None
+        self.pending_kind = self.result = 0
+        self._own = 1 + rank
+        self._memory = Memory(segment, rank)
+        self.can_rest = rest_of(program) is not None
+        calls = self._memory.bind(program, self.__dict__, weakref.ref(self), stepping=False)
+        self.begin, self.finish, self.abort = calls["begin"], calls["finish"], calls["abort"]
+        self.where, self.done, self.resume = calls["where"], calls["done_with"], calls["resume"]
+        self.rest = calls.get("rest", no_rest)
+        self.send, self.receive = calls.get("send", no_send), calls.get("receive", no_receive)
+        self._look, self._is_inside, self._let_go = calls["look"], calls["is_inside"], calls["let_go"]
+
+    @property
+    def in_use(self) -> bool:
+        """Whether the endpoint says so, or somebody is inside. A message that goes through at once does not ask this."""
+        return self.is_in_use or self._is_inside()
+
+    @in_use.setter
+    def in_use(self, is_in_use: bool) -> None:
+        self.is_in_use = is_in_use
+
+    @property
+    def views(self) -> tuple[PythonRunner]:
+        """What to release before the segment is closed."""
+        return (self,)
+
+    def rouse(self) -> None:
+        """From any thread: the present rest, or the next one, ends at once.
+
+        A rest looks at ``is_roused`` behind the store of 0 to its word and before the sleep: either it sees this, or the word
+        is 1 when the kernel compares, or it is woken.
+        """
+        self.is_roused = True
+        if self.is_resting:
+            self._memory.awake[self._own] = 1
+            self._memory.words.wake(self._own)
+
+    def seek(self, spin_count: int, yield_seconds: float, /) -> int:
+        """Look for the block: at once, again so many times, and then for so long with the processor given away in between."""
+        look: Callable[[], int] = self._look
+        result = look()
+        while result == WAIT and spin_count > 0:
+            spin_count -= 1
+            result = look()
+        if result == WAIT and yield_seconds > 0:
+            until = time.monotonic() + yield_seconds
+            while result == WAIT and not self.is_roused and time.monotonic() < until:
+                os.sched_yield()
+                result = look()
+        return result
+
+    def release(self) -> None:
+        """Let go of the memory; again does nothing."""
+        self._let_go()
+        self.is_resting = False
+        self._memory.release()
+
+
+class Memory:
+    """The parts of a segment, as printed functions use them."""
+
+    def __init__(self, segment: Segment, rank: int) -> None:
+        self.layout, self.rank = segment.layout, rank
+        blocks = range(self.layout.max_chunks)
+        readers, whole = self.layout.n_reader, segment.whole()
+        self.flags_of = [segment.flags(block) for block in blocks]
+        self.read_of = [segment.read_flags(block) for block in blocks]
+        self.frames = [(segment.frame if rank == -1 else segment.readonly_frame)(block) for block in blocks]
+        self.mapping = whole.obj  # a slice of it is bytes at once; it is no view, and nothing that must be released
+        start = self.layout.participant_offset(rank)
+        self.position = whole[start : start + 8].cast("Q")
+        start = self.layout.awake_offset
+        self.awake = whole[start : start + AWAKE_BYTES * (1 + readers)].cast("I")
+        self.others = self.awake[1:] if rank == -1 else self.awake[:1]
+        self.words = Words(whole, start, 1 + readers)
+        self._views = (*self.flags_of, *self.read_of, *self.frames, self.position, self.others, self.awake, whole)
+
+    def bind(self, program: Program, state: dict[str, Any], myself: Any, *, stepping: bool) -> dict[str, Callable[..., Any]]:
+        """The functions of ``program``. ``state``: the variables that they share with others; ``myself``: whose they are."""
+        readers, blocks = self.layout.n_reader, self.layout.max_chunks
+        lock = threading.Lock()
+        own = 1 + self.rank
+        bound = {
+            "state": state,
+            "myself": myself,
+            "flags_of": self.flags_of,
+            "read_of": self.read_of,
+            "following": [*range(1, blocks), 0],
+            "ones": b"\1" * readers,
+            "zeros": b"\0" * readers,
+            "own": own,
+            "position": self.position,
+            "awake": self.awake,
+            "others": self.others,
+            "up": array("I", [1]) * len(self.others),
+            "down": array("I", [0]) * len(self.others),
+            "others_at": range(1, 1 + readers) if own == 0 else range(1),
+            # Nobody else has this lock, so that taking it never waits. An interrupt may come when it is taken and not yet
+            # given back; the next fence notices that.
+            "take_lock": lock.acquire,
+            "give_lock": lock.release,
+            "free_lock": partial(_free, lock),
+            "time_of": time_of,
+            "lie_down": self.words.sleep,
+            "wake": self.words.wake,
+            "frames": self.frames,
+            "data_at": [self.layout.block_offset(block) + FRAME_BYTES for block in range(blocks)],
+            "mapping": self.mapping,
+            "limit": self.layout.max_chunk_bytes,
+        }
+        return _load(program, readers, stepping)(*(bound[name] for name in NAMES))
+
+    def release(self) -> None:
+        """Let go of the segment; again does nothing."""
+        self.words.release()
+        for view in self._views:
+            view.release()
+
+
+def _free(lock: threading.Lock) -> None:
+    """Give a lock back that may be taken."""
+    if lock.locked():
+        lock.release()
+
+
+def no_rest(*_: object) -> Any:
+    """Refuse to lie down."""
+    raise ValueError("in this table no row lies down: look again instead")
+
+
+def no_send(*_: object) -> int:
+    """Refuse to send."""
+    raise ValueError("in this table the caller reads: there is nothing to send")
+
+
+def no_receive(*_: object) -> object:
+    """Refuse to receive."""
+    raise ValueError("in this table the caller writes: there is nothing to receive")
+
+
+def _flat(data: Buffer) -> memoryview | bytes:
+    """A buffer as bytes one behind the other. Raises ``BufferError`` for one that is not contiguous."""
+    view = memoryview(data)
+    if not view.c_contiguous:
+        raise BufferError("a message is a C-contiguous buffer")
+    return view.cast("B") if view.nbytes else b""
+
+
+_GLOBALS: Final[dict[str, Any]] = {
+    "WAIT": WAIT,
+    "FOUND": FOUND,
+    "ENDED": ENDED,
+    "BUSY": BUSY,
+    "TOO_LARGE": TOO_LARGE,
+    "PICKLE": PICKLE,
+    "BYTES": BYTES,
+    "WHOLE": WHOLE,
+    "COPY_MAX_BYTES": COPY_MAX_BYTES,
+    "FRAME_BYTES": FRAME_BYTES,
+    "pack": FRAME.pack_into,
+    "unpack": FRAME.unpack_from,
+    "flat": _flat,
+}
+
+
+@lru_cache(maxsize=256)
+def _load(program: Program, n_reader: int, stepping: bool) -> Callable[..., dict[str, Callable[..., Any]]]:
+    """Compile once per table; keep the source where tracebacks and debuggers find it."""
+    source = compile_program(program, n_reader, stepping=stepping)
+    name = (
+        f"<rows of the {program.role.value}, {n_reader} readers{', stepping' if stepping else ''} #{hash(program) & 0xFFFF:x}>"
+    )
+    linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
+    namespace = dict(_GLOBALS)
+    exec(compile(source, name, "exec"), namespace)
+    bound: Callable[..., dict[str, Callable[..., Any]]] = namespace["bind"]
+    return bound

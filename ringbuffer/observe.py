@@ -1,0 +1,377 @@
+"""What a live segment says: its blocks, who has which role and where each one is. ``verdict.py`` puts it into a sentence.
+
+A look at a ring takes no part in it: it opens the file for reading, takes no lock (it asks whether others hold one), waits for
+nothing and writes nothing. So it is safe on a ring at work, and on a file that is anything but a ring.
+
+Rules:
+
+* A file is read and not mapped: where somebody cuts it short meanwhile, a read comes back short, and a look at mapped memory
+  would end the process (SIGBUS); and a hole in it stays a hole.
+* What was found damaged is said, not raised, as long as the header is a ring's; without one there is nothing to look at, and
+  :class:`SegmentFormatError` says why.
+* A frame belongs to the writer while the written flag is 0. So the flags are read before it and once more behind it, and it
+  itself twice: what changed meanwhile is not shown.
+
+Limits: a snapshot is taken piece by piece while the others go on, so two of its pieces may never have been there at once. Of
+a ring with more than ``BLOCKS_LOOKED_AT_MAX`` blocks only so many are looked at, and those at which somebody stands. Pids are
+as their processes see themselves; whether somebody lives is what the kernel says of its lock, and not a matter of pids.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import enum
+import errno
+import mmap
+import os
+import stat
+import struct
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, TypeAlias
+
+from ringbuffer.errors import SegmentAccessError, SegmentFormatError, SegmentMissingError
+from ringbuffer.memory.holding import CREATOR_BYTE, is_held, reopened, require_support
+from ringbuffer.memory.layout import (
+    AWAKE_BYTES,
+    FRAME_BYTES,
+    HEADER_BYTES,
+    PARTICIPANT,
+    TOTAL_BYTES_MAX,
+    Header,
+    Layout,
+)
+from ringbuffer.memory.shared import NAME_PREFIX
+from ringbuffer.protocol import Case, classify, missing_readers
+from ringbuffer.protocol.cases import FLAG_BYTES, WRITTEN_FLAG_INDEX
+
+FOLDER: Final = Path("/dev/shm")
+"""Where the segments of this machine (or of this container) are files."""
+BLOCKS_LOOKED_AT_MAX: Final = 1024
+KINDS: Final = ("raw", "pickle", "bytes", "gathered")
+"""What a frame's kind means, by number."""
+PARTS_MAX: Final = 3
+"""The greatest value of a frame's part bits: first and last."""
+
+_FRAME: Final = struct.Struct("<QQIIQ")
+assert _FRAME.size == FRAME_BYTES
+_NANOSECONDS: Final = 1_000_000_000
+_NOT_FOLLOWED: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+
+_Read: TypeAlias = Callable[[int, int], bytes]
+"""Some bytes of the segment: from where, and how many."""
+
+
+class State(enum.StrEnum):
+    """What has become of a role."""
+
+    FREE = "free"
+    """Nobody has ever claimed it."""
+    HELD = "held"
+    """A process that lives has it."""
+    LEFT = "left"
+    """It was given up in good order."""
+    DEAD = "dead"
+    """Its holder is gone without a word."""
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """What stands in front of a payload."""
+
+    sequence: int
+    length: int
+    kind: int
+    part: int
+    total_bytes: int
+
+    @property
+    def kind_name(self) -> str:
+        """What the kind is called."""
+        return KINDS[self.kind] if self.kind < len(KINDS) else f"kind {self.kind}"
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """One block. ``case``: ``None`` where the flags are no case. ``frame``: that of a written block that did not change
+    while it was looked at. ``damage``: what is wrong with it; empty where nothing is."""
+
+    index: int
+    flags: bytes
+    case: Case | None
+    unread_by: tuple[int, ...]
+    frame: Frame | None
+    is_changing: bool
+    damage: str
+
+
+@dataclass(frozen=True, slots=True)
+class Participant:
+    """One role and who has it. ``rank``: -1 for the writer. ``lag``: how many blocks a reader is behind the writer.
+
+    ``waiting_seconds``: ``None`` unless a holder that lives waits for its block. ``evicted_by``: pid of the writer that reads
+    in the place of this reader, or 0.
+    """
+
+    rank: int
+    state: State
+    pid: int
+    generation: int
+    position: int
+    lag: int | None
+    waiting_seconds: float | None
+    left_seconds: float | None
+    is_asleep: bool
+    evicted_by: int
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A look at one ring. ``has_name``: whether it can still be attached. ``damage``: all that cannot be, in words."""
+
+    name: str
+    layout: Layout
+    identity: str
+    creator_pid: int
+    creator_lives: bool
+    has_name: bool
+    participants: tuple[Participant, ...]
+    blocks: tuple[Block, ...]
+    damage: tuple[str, ...]
+
+    def participant(self, rank: int) -> Participant:
+        """Who has that rank: -1 is the writer."""
+        return self.participants[1 + rank]
+
+    def block(self, index: int) -> Block:
+        """The block of that index, which was looked at. Raises ``KeyError`` for another."""
+        if index < len(self.blocks) and self.blocks[index].index == index:
+            return self.blocks[index]
+        return {block.index: block for block in self.blocks}[index]
+
+    def block_of(self, rank: int) -> Block:
+        """The block at which a participant stands."""
+        return self.block(self.participant(rank).position % self.layout.max_chunks)
+
+
+def segments(folder: Path = FOLDER) -> list[str]:
+    """The names on this machine that begin as a ring's do, sorted. Whether they are rings, :func:`observe` tells."""
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
+        return sorted(entry.name for entry in entries if entry.name.startswith(NAME_PREFIX))
+    return []
+
+
+def observe(name: str, folder: Path = FOLDER) -> Snapshot:
+    """Look at the segment called ``name``.
+
+    Raises :class:`SegmentMissingError`, :class:`SegmentAccessError` where it belongs to somebody else, and
+    :class:`SegmentFormatError` for what is no ring of this release.
+    """
+    with opened(name, folder) as descriptor:
+        return snapshot_of_file(descriptor, name)
+
+
+@contextlib.contextmanager
+def opened(name: str, folder: Path = FOLDER) -> Iterator[int]:
+    """The segment's file, open for reading. Raises as :func:`observe` does."""
+    require_support()
+    descriptor = _open(name, folder)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def snapshot_of_file(descriptor: int, name: str) -> Snapshot:
+    """A look at an open file, by whoever has nothing mapped. Raises :class:`SegmentFormatError`."""
+
+    def read(offset: int, size_bytes: int) -> bytes:
+        found = os.pread(descriptor, size_bytes, offset)
+        if len(found) < size_bytes:
+            raise SegmentFormatError(name, "size", "the file was cut short while it was looked at")
+        return found
+
+    header, layout = _header(name, os.pread(descriptor, HEADER_BYTES, 0), os.fstat(descriptor).st_size)
+    return _Look(name, layout, read, descriptor).snapshot(header, ())
+
+
+def snapshot_of(view: memoryview, layout: Layout, descriptor: int, name: str, blocks: Iterable[int] | None = None) -> Snapshot:
+    """A look at a ring that this process has mapped: ``view`` is all of it, ``descriptor`` an open file of it.
+
+    ``blocks``: which to look at, besides those at which somebody stands; all of them unless told. Never raises for what
+    the segment holds. Limits: where no further file can be opened, what is held by ``descriptor`` itself seems not to be held.
+    """
+
+    def read(offset: int, size_bytes: int) -> bytes:
+        return bytes(view[offset : offset + size_bytes])
+
+    damage: tuple[str, ...] = ()
+    try:
+        header, _ = Header.read(name, view)
+    except SegmentFormatError as error:
+        header = Header.of(layout, initial_read_flag=0, creator_pid=0, identity=b"")
+        damage = (str(error),)
+    try:
+        asking = reopened(descriptor, os.O_RDONLY)
+    except OSError:
+        return _Look(name, layout, read, descriptor).snapshot(header, damage, blocks)
+    try:
+        return _Look(name, layout, read, asking).snapshot(header, damage, blocks)
+    finally:
+        os.close(asking)
+
+
+class _Look:
+    """One look at one ring."""
+
+    def __init__(self, name: str, layout: Layout, read: _Read, descriptor: int) -> None:
+        self._name, self._layout, self._read, self._descriptor = name, layout, read, descriptor
+        self._damage: list[str] = []
+        self._judged: dict[bytes, tuple[Case, tuple[int, ...]]] = {}
+        self._frames_at, self._block_stride_bytes = layout.block_offset(0), layout.block_stride_bytes
+        self._entries_at, self._entry_stride_bytes = layout.entry_offset(0), layout.entry_stride_bytes
+        self._entry_bytes = layout.entry_bytes
+
+    def snapshot(self, header: Header, damage: tuple[str, ...], blocks: Iterable[int] | None = None) -> Snapshot:
+        layout = self._layout
+        participants = self._participants()
+        wanted = set(range(min(layout.max_chunks, BLOCKS_LOOKED_AT_MAX)) if blocks is None else blocks)
+        wanted.update(one.position % layout.max_chunks for one in participants)
+        found = tuple(self._block(index) for index in sorted(wanted))
+        return Snapshot(
+            name=self._name,
+            layout=layout,
+            identity=header.identity.hex(),
+            creator_pid=header.creator_pid,
+            creator_lives=is_held(self._descriptor, CREATOR_BYTE),
+            has_name=os.fstat(self._descriptor).st_nlink > 0,
+            participants=participants,
+            blocks=found,
+            damage=(*damage, *self._damage, *(block.damage for block in found if block.damage)),
+        )
+
+    def _participants(self) -> tuple[Participant, ...]:
+        """The writer first: a reader is then never seen further behind than it was at some time."""
+        writer = self._participant(-1, None)
+        readers = (self._participant(rank, writer.position) for rank in range(self._layout.n_reader))
+        return (writer, *readers)
+
+    def _participant(self, rank: int, written: int | None) -> Participant:
+        entry = self._read(self._layout.participant_offset(rank), PARTICIPANT.size)
+        position, since, claimed_at, left_at, pid, generation, evicted_by = PARTICIPANT.unpack(entry)
+        state = self._state(rank, claimed_at, left_at, evicted_by)
+        now = time.monotonic_ns()
+        lag = None if written is None else max(0, written - position)
+        awake = int.from_bytes(self._read(self._layout.awake_offset + (1 + rank) * AWAKE_BYTES, AWAKE_BYTES), sys.byteorder)
+        self._judge(rank, lag, awake, is_of_the_future=max(since, claimed_at, left_at) > now)
+        return Participant(
+            rank=rank,
+            state=state,
+            pid=pid,
+            generation=generation,
+            position=position,
+            lag=lag,
+            waiting_seconds=max(0, now - since) / _NANOSECONDS if since and state is State.HELD else None,
+            left_seconds=max(0, now - left_at) / _NANOSECONDS if state is State.LEFT else None,
+            is_asleep=state is State.HELD and not awake,
+            evicted_by=evicted_by,
+        )
+
+    def _state(self, rank: int, claimed_at: int, left_at: int, evicted_by: int) -> State:
+        """A reader that was evicted is one whose lock the writer holds now and then: the lock says nothing of it then."""
+        if not evicted_by and is_held(self._descriptor, self._layout.participant_offset(rank)):
+            return State.HELD
+        if not claimed_at:
+            return State.FREE
+        return State.LEFT if left_at else State.DEAD
+
+    def _judge(self, rank: int, lag: int | None, awake: int, *, is_of_the_future: bool) -> None:
+        who = "the writer" if rank < 0 else f"reader {rank}"
+        if lag is not None and lag > self._layout.max_chunks:
+            self._damage.append(f"{who} is {lag} blocks behind in a ring of {self._layout.max_chunks}")
+        if awake > 1:
+            self._damage.append(f"{who} has {awake} in its word of who is awake, which is 0 or 1")
+        if is_of_the_future:
+            self._damage.append(f"{who} has an entry with a time that has not come yet")
+
+    def _block(self, index: int) -> Block:
+        entry_at = self._entries_at + index * self._entry_stride_bytes
+        frame_at = self._frames_at + index * self._block_stride_bytes
+        flags = self._read(entry_at, self._entry_bytes)
+        case, unread_by = self._judged.get(flags) or self._judge_flags(flags)
+        if case is None:
+            return Block(index, flags, None, (), None, False, f"block {index}: {_flag_damage(flags)}")
+        if case is Case.UNWRITTEN:
+            return Block(index, flags, case, unread_by, None, False, "")
+        packed = self._read(frame_at, FRAME_BYTES)
+        if not self._read(entry_at, 1)[0] or self._read(frame_at, FRAME_BYTES) != packed:
+            return Block(index, flags, case, unread_by, None, True, "")
+        frame = Frame(*_FRAME.unpack(packed))
+        return Block(index, flags, case, unread_by, frame, False, self._frame_damage(index, frame))
+
+    def _judge_flags(self, flags: bytes) -> tuple[Case | None, tuple[int, ...]]:
+        """The case, and who has not read; blocks that look the same are judged once."""
+        try:
+            found = classify(flags), missing_readers(flags)
+        except ValueError:
+            return None, ()
+        self._judged[flags] = found
+        return found
+
+    def _frame_damage(self, index: int, frame: Frame) -> str:
+        layout = self._layout
+        if frame.sequence % layout.max_chunks != index:
+            return f"block {index}: sequence {frame.sequence}, which belongs into block {frame.sequence % layout.max_chunks}"
+        if frame.kind >= len(KINDS) or frame.part > PARTS_MAX:
+            return f"block {index}: frame of kind {frame.kind}, part {frame.part}"
+        if frame.length > min(layout.max_chunk_bytes, frame.total_bytes):
+            limits = f"a message of {frame.total_bytes} and a block of {layout.max_chunk_bytes}"
+            return f"block {index}: frame of {frame.length} bytes in {limits}"
+        return ""
+
+
+def _flag_damage(flags: bytes) -> str:
+    """Which flag it is that is none, and of how many it is the first."""
+    which = next(index for index, flag in enumerate(flags) if flag not in FLAG_BYTES)
+    count = sum(flag not in FLAG_BYTES for flag in flags)
+    whose = "the written flag" if which == WRITTEN_FLAG_INDEX else f"the flag of reader {which - WRITTEN_FLAG_INDEX - 1}"
+    return f"{whose} is {flags[which]}{f' ({count} such flags)' if count > 1 else ''}, and a flag is 0 or 1"
+
+
+def _open(name: str, folder: Path) -> int:
+    """Open for reading what is a plain file; nothing else is even opened, as that alone can have effects."""
+    if not name or "/" in name or "\0" in name or name in (".", ".."):
+        raise SegmentFormatError(name, "name", "a name is a text without slashes and zero bytes, and not empty")
+    try:
+        path = os.fsencode(folder / name)
+        found = os.lstat(path)
+        if not stat.S_ISREG(found.st_mode):
+            raise SegmentFormatError(name, "file", "this is no plain file; another program made it")
+        return os.open(path, _NOT_FOLLOWED)
+    except FileNotFoundError:
+        raise SegmentMissingError(name) from None
+    except PermissionError:
+        found = os.lstat(path)  # which fails as well, with an error of its own, in a folder that one may not search
+        raise SegmentAccessError(name, found.st_uid, found.st_mode) from None
+    except UnicodeEncodeError:
+        raise SegmentFormatError(name, "name", "no file can have such a name") from None
+    except OSError as error:
+        if error.errno not in (errno.ENAMETOOLONG, errno.ELOOP, errno.ENXIO):
+            raise
+        raise SegmentFormatError(name, "file", os.strerror(error.errno)) from None
+
+
+def _header(name: str, start: bytes, size_bytes: int) -> tuple[Header, Layout]:
+    """Check the header that a file begins with. It also asks how much memory there is: that much is set aside, unused."""
+    if len(start) < HEADER_BYTES:
+        raise SegmentFormatError(name, "size", f"{len(start)} bytes cannot hold a header of {HEADER_BYTES}")
+    if not any(start):
+        raise SegmentFormatError(name, "magic", "the header is empty: the segment is being made, or another program made it")
+    flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | getattr(mmap, "MAP_NORESERVE", 0)
+    with mmap.mmap(-1, min(size_bytes, TOTAL_BYTES_MAX), flags) as room:
+        room[:HEADER_BYTES] = start
+        with memoryview(room) as view:
+            return Header.read(name, view)

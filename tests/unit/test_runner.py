@@ -1,0 +1,758 @@
+"""Messages, sleeping and being roused: what both backends offer to an endpoint, and that they do the same.
+
+Nothing here depends on how long something takes; every wait has an end at which the test fails.
+"""
+
+from __future__ import annotations
+
+import array
+import gc
+import itertools
+import os
+import pickle
+import signal
+import struct
+import sys
+import time
+import weakref
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any, Final
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from interrupting import sweep
+from support import LONG_SECONDS, Background, in_child, needs_extension
+
+from ringbuffer.compiled import (
+    BUSY,
+    BYTES,
+    COPY_MAX_BYTES,
+    ENDED,
+    FOUND,
+    PICKLE,
+    TOO_LARGE,
+    WAIT,
+    Runner,
+    bind_native,
+    bind_python,
+)
+from ringbuffer.memory.codes import FRAME, WHOLE
+from ringbuffer.memory.futex import Words
+from ringbuffer.memory.layout import FRAME_BYTES, PARTICIPANT, Layout
+from ringbuffer.memory.python_runner import PythonRunner
+from ringbuffer.memory.shared import Segment
+from ringbuffer.protocol import PROTOCOL, Table, resolve
+from ringbuffer.protocol.waking import executed
+
+READERS, CHUNK, BLOCKS = 2, 64, 2
+HUGE: Final = 1 << 70
+Make = Callable[..., Any]
+
+
+class Side:
+    """The runners of one ring, on one backend."""
+
+    def __init__(self, make: Make, layout: Layout, programs: Callable[[Table], Any] = executed) -> None:
+        self.segment = Segment.create(layout)
+        self.writer: Runner = make(programs(PROTOCOL.writer), self.segment, -1)
+        self.readers: list[Runner] = [make(programs(PROTOCOL.reader), self.segment, rank) for rank in range(layout.n_reader)]
+
+    def frame(self, number: int) -> memoryview:
+        return self.segment.frame(number % self.segment.layout.max_chunks)
+
+    def everything(self) -> bytes:
+        """All that is shared, but for the header."""
+        return bytes(self.segment.whole()[self.segment.layout.data_offset :])
+
+    def word(self, rank: int) -> int:
+        offset = self.segment.layout.awake_offset + 4 * (1 + rank)
+        return int(struct.unpack_from("=I", self.segment.whole(), offset)[0])
+
+    def position(self, rank: int) -> int:
+        return int(PARTICIPANT.unpack_from(self.segment.whole(), self.segment.layout.participant_offset(rank))[0])
+
+    def close(self) -> None:
+        for runner in (self.writer, *self.readers):
+            runner.release()
+        self.segment.unlink()
+        self.segment.close()
+
+
+MakeSide = Callable[..., Side]
+
+
+@pytest.fixture(params=[pytest.param(bind_native, marks=needs_extension), bind_python], ids=["native", "python"])
+def make_side(request: pytest.FixtureRequest) -> Iterator[MakeSide]:
+    made: list[Side] = []
+
+    def make(
+        readers: int = READERS, chunk: int = CHUNK, blocks: int = BLOCKS, *, programs: Callable[[Table], Any] = executed
+    ) -> Side:
+        made.append(Side(request.param, Layout(readers, chunk, blocks), programs))
+        return made[-1]
+
+    yield make
+    for side in made:
+        side.close()
+
+
+def taken(reader: Runner, decode: Callable[[bytes], Any] | None = pickle.loads) -> Any:
+    """What an endpoint does: receive, and say that the message has arrived."""
+    found = reader.receive(decode)
+    assert found is not reader, reader.result
+    reader.pending = None
+    return found
+
+
+def nothing(reader: Runner, decode: Callable[[bytes], Any] | None = pickle.loads) -> int:
+    """Why nothing comes."""
+    assert reader.receive(decode) is reader
+    result: int = reader.result
+    return result
+
+
+# Messages, one after the other.
+
+OPERATION = st.one_of(
+    st.tuples(st.just("send"), st.sampled_from([0, PICKLE, BYTES, 3, 2**32 - 1]), st.binary(max_size=CHUNK + 2)),
+    st.tuples(st.just("receive"), st.integers(0, READERS - 1), st.booleans()),
+    st.tuples(st.sampled_from(["take", "begin", "finish", "abort", "in use", "not in use"]), st.integers(-1, READERS - 1)),
+    st.tuples(st.just("damage"), st.integers(0, BLOCKS - 1), st.integers(0, FRAME_BYTES - 1), st.integers(0, 255)),
+)
+
+
+def as_text(data: bytes) -> str:
+    return data.hex()
+
+
+class Model:
+    """What should come of it, from lists and counts alone. ``frames``: what lies in front of the payloads, damage included."""
+
+    def __init__(self) -> None:
+        self.done = [0] * (1 + READERS)
+        self.held = [False] * (1 + READERS)
+        self.in_use = [False] * (1 + READERS)
+        self.pending: list[tuple[int, bytes] | None] = [None] * (1 + READERS)
+        self.frames = [bytearray(FRAME_BYTES) for _ in range(BLOCKS)]
+        self.payloads = [bytearray(CHUNK) for _ in range(BLOCKS)]
+
+    def is_free(self, who: int) -> bool:
+        if who == 0:
+            return self.done[0] - min(self.done[1:]) < BLOCKS
+        return self.done[who] < self.done[0]
+
+    def begin(self, who: int) -> int:
+        self.held[who] = self.is_free(who)
+        return FOUND if self.held[who] else WAIT
+
+    def finish(self, who: int) -> int:
+        self.held[who] = False
+        self.done[who] += 1
+        return ENDED
+
+    def send(self, kind: int, data: bytes) -> int:
+        if self.held[0] or self.in_use[0]:
+            return BUSY
+        if len(data) > CHUNK:
+            return TOO_LARGE
+        if self.begin(0) == WAIT:
+            return WAIT
+        block = self.done[0] % BLOCKS
+        self.frames[block][:] = FRAME.pack(self.done[0], len(data), kind, WHOLE, len(data))
+        self.payloads[block][: len(data)] = data
+        self.finish(0)
+        return FOUND
+
+    def receive(self, who: int, decodes: bool) -> object:
+        """The message, or the number that says why there is none."""
+        if self.held[who] or self.in_use[who]:
+            return BUSY
+        if self.pending[who] is None:
+            if self.begin(who) == WAIT:
+                return WAIT
+            block = self.done[who] % BLOCKS
+            sequence, length, kind, part, total = FRAME.unpack(self.frames[block])
+            good = (sequence, part, total) == (self.done[who], WHOLE, length) and length <= CHUNK
+            if not good or kind not in (PICKLE, BYTES) or (kind == PICKLE and not decodes):
+                return FOUND
+            self.pending[who] = kind, bytes(self.payloads[block][:length])
+            self.finish(who)
+        message = self.pending[who]
+        assert message is not None
+        if message[0] == PICKLE:
+            return as_text(message[1]) if decodes else FOUND
+        return message[1]
+
+
+def apply(side: Side, model: Model, operation: tuple[Any, ...]) -> None:
+    """One operation on both, with the same result."""
+    ends: list[Any] = [side.writer, *side.readers]
+    match operation:
+        case "send", kind, data:
+            assert side.writer.send(kind, data) == model.send(kind, data)
+        case "receive", rank, decodes:
+            reader = side.readers[rank]
+            found, expected = reader.receive(as_text if decodes else None), model.receive(1 + rank, decodes)
+            assert (reader.result if found is reader else found) == expected
+        case "take", rank:
+            if rank >= 0:
+                ends[1 + rank].pending = model.pending[1 + rank] = None
+        case "begin", rank:
+            if not model.held[1 + rank]:
+                assert ends[1 + rank].begin() == model.begin(1 + rank)
+        case ("finish" | "abort") as call, rank:
+            if model.held[1 + rank]:
+                assert getattr(ends[1 + rank], call)() == (model.finish(1 + rank) if call == "finish" else ENDED)
+                model.held[1 + rank] = False
+        case ("in use" | "not in use") as word, rank:
+            ends[1 + rank].in_use = model.in_use[1 + rank] = word == "in use"
+        case "damage", block, offset, value:
+            side.segment.frame(block)[offset] = model.frames[block][offset] = value
+
+
+@needs_extension
+@settings(deadline=None)
+@given(st.lists(OPERATION, max_size=25))
+def test_both_backends_do_what_lists_and_counts_say_and_leave_the_same_bytes(operations: list[tuple[Any, ...]]) -> None:
+    sides = [Side(make, Layout(READERS, CHUNK, BLOCKS)) for make in (bind_native, bind_python)]
+    models = [Model(), Model()]
+    try:
+        for operation in operations:
+            for side, model in zip(sides, models, strict=True):
+                apply(side, model, operation)
+                assert [end.done() for end in (side.writer, *side.readers)] == model.done
+                assert [side.position(rank) for rank in range(-1, READERS)] == model.done
+                assert [bytes(side.frame(block)) for block in range(BLOCKS)] == [
+                    bytes(frame + payload) for frame, payload in zip(model.frames, model.payloads, strict=True)
+                ]
+            assert sides[0].everything() == sides[1].everything()
+    finally:
+        for side in sides:
+            side.close()
+
+
+def test_a_message_is_its_frame_and_its_bytes_and_nothing_behind_them(make_side: MakeSide) -> None:
+    side = make_side(1)
+    for number, data in enumerate((b"x" * CHUNK, b"", b"abc", bytes(range(CHUNK)))):
+        before = bytes(side.frame(number))
+        assert side.writer.send(BYTES, data) == FOUND
+        frame = struct.pack("<QQIIQ", number, len(data), 2, 3, len(data))
+        assert side.frame(number) == frame + data + before[len(frame) + len(data) :]
+        assert taken(side.readers[0], None) == data
+        assert (side.writer.done(), side.readers[0].done(), side.position(-1), side.position(0)) == (number + 1,) * 4
+
+
+BUFFERS: Final[dict[str, Any]] = {
+    "bytes": b"12345678",
+    "bytearray": bytearray(b"12345678"),
+    "array": array.array("I", [1, 2]),
+    "matrix": memoryview(bytes(range(12))).cast("B", (3, 4)),
+    "slice": memoryview(b"0123456789")[2:5],
+    "nothing": b"",
+    "empty view": memoryview(b""),
+    "empty array": array.array("d"),
+}
+
+
+@pytest.mark.parametrize("name", BUFFERS)
+def test_any_contiguous_buffer_can_be_sent(name: str, make_side: MakeSide) -> None:
+    side = make_side(1)
+    assert side.writer.send(BYTES, BUFFERS[name]) == FOUND
+    assert taken(side.readers[0]) == memoryview(BUFFERS[name]).tobytes()
+
+
+def test_what_cannot_be_sent_changes_nothing_and_leaves_the_runner_free(make_side: MakeSide) -> None:
+    side = make_side(1, blocks=1)
+    before = side.everything()
+    for data, error in ((memoryview(b"123456")[::2], BufferError), ("text", TypeError), (None, TypeError), (3, TypeError)):
+        with pytest.raises(error):
+            side.writer.send(BYTES, data)  # type: ignore[arg-type]
+    assert side.writer.send(BYTES, bytes(CHUNK + 1)) == TOO_LARGE
+    assert side.everything() == before
+    assert not side.writer.in_use
+    assert [side.writer.send(BYTES, b"1"), side.writer.send(BYTES, b"2")] == [FOUND, WAIT]
+    assert taken(side.readers[0]) == b"1"
+    with pytest.raises(ValueError, match="nothing to receive"):
+        side.writer.receive(None)
+    with pytest.raises(ValueError, match="nothing to send"):
+        side.readers[0].send(BYTES, b"")
+
+
+@needs_extension
+def test_a_kind_of_more_than_32_bits_is_refused_in_c() -> None:
+    side = Side(bind_native, Layout(1, CHUNK, 1))
+    try:
+        for kind in (-1, 2**32, HUGE):
+            with pytest.raises(ValueError, match="a number of 32 bits"):
+                side.writer.send(kind, b"")
+        for arguments in ((), (2,), (2, b"", b""), ("2", b"")):
+            with pytest.raises(TypeError):
+                side.writer.send(*arguments)
+        assert side.writer.done() == 0
+    finally:
+        side.close()
+
+
+LONGEST: Final = COPY_MAX_BYTES + 1
+OTHERS: Final = {
+    "an earlier number": ({"sequence": 0}, b"", pickle.loads),
+    "a later number": ({"sequence": 2}, b"", pickle.loads),
+    "longer than the block": ({"length": LONGEST + 1, "total": LONGEST + 1}, b"", pickle.loads),
+    "longer than memory": ({"length": 2**64 - 1, "total": 2**64 - 1}, b"", pickle.loads),
+    "the first part of two": ({"part": 1, "total": 10}, b"", pickle.loads),
+    "the last part of two": ({"part": 2, "total": 10}, b"", pickle.loads),
+    "a part that is neither": ({"part": 0}, b"", pickle.loads),
+    "another total": ({"total": 7}, b"", pickle.loads),
+    "raw": ({"kind": 0}, b"", pickle.loads),
+    "gathered": ({"kind": 3}, b"", pickle.loads),
+    "an unknown kind": ({"kind": 2**32 - 1}, b"", pickle.loads),
+    "a long pickle": ({"kind": PICKLE}, bytes(LONGEST), pickle.loads),
+    "a pickle that is not to be decoded": ({"kind": PICKLE}, b"1234", None),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_other_messages_are_handed_over_in_their_block_and_nothing_is_done(name: str, make_side: MakeSide) -> None:
+    fields, data, decode = OTHERS[name]
+    side = make_side(1, LONGEST)
+    reader = side.readers[0]
+    side.writer.send(BYTES, b"first")
+    assert taken(reader) == b"first"
+    frame = {"sequence": 1, "length": len(data), "kind": BYTES, "part": WHOLE, "total": len(data)} | fields
+    side.writer.send(BYTES, data)
+    FRAME.pack_into(side.frame(1), 0, *frame.values())
+    before = side.everything()
+    assert [nothing(reader, decode), nothing(reader, decode)] == [FOUND, BUSY], "the block is held"
+    assert (side.everything(), reader.done(), reader.where(), reader.pending) == (before, 1, 1, None)
+    assert reader.abort() == ENDED
+    assert nothing(reader, decode) == FOUND
+    assert reader.finish() == ENDED
+    assert (reader.done(), nothing(reader, decode)) == (2, WAIT)
+
+
+def test_bytes_of_any_length_and_pickles_up_to_a_length_are_received_at_once(make_side: MakeSide) -> None:
+    side = make_side(1, 4 * COPY_MAX_BYTES)
+    for kind, length in ((BYTES, 4 * COPY_MAX_BYTES), (PICKLE, COPY_MAX_BYTES)):
+        side.writer.send(kind, data := os.urandom(length))
+        assert taken(side.readers[0], bytes) == data
+
+
+def test_a_message_is_pending_until_it_is_taken(make_side: MakeSide) -> None:
+    side = make_side(1)
+    reader = side.readers[0]
+    said: list[bytes] = []
+
+    def failing(data: bytes) -> object:
+        said.append(data)
+        raise KeyboardInterrupt
+
+    side.writer.send(PICKLE, pickle.dumps(["one"]))
+    side.writer.send(BYTES, b"two")
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            reader.receive(failing)
+        assert not reader.in_use
+    assert said == [pickle.dumps(["one"])] * 2
+    assert (reader.pending, reader.pending_kind, reader.done()) == (said[0], PICKLE, 1)
+    assert nothing(reader, None) == FOUND, "it is a pickle, and not to be decoded"
+    before = side.everything()
+    assert reader.receive(pickle.loads) == reader.receive(pickle.loads) == ["one"]
+    assert side.everything() == before
+    reader.pending = None
+    assert reader.receive(None) is reader.pending
+    assert (taken(reader, None), reader.pending_kind) == (b"two", BYTES)
+    assert nothing(reader) == WAIT
+
+
+def test_while_a_message_is_decoded_nothing_else_goes_through(make_side: MakeSide) -> None:
+    side = make_side(1)
+    reader = side.readers[0]
+    said: list[object] = []
+
+    def decode(data: bytes) -> bytes:
+        said.extend((reader.in_use, nothing(reader)))
+        said.append(Background(partial(nothing, reader)).outcome())
+        return data
+
+    side.writer.send(PICKLE, b"1")
+    assert taken(reader, decode) == b"1"
+    assert said == [True, BUSY, BUSY]
+    assert nothing(reader) == WAIT
+
+
+def test_no_message_goes_through_where_the_runner_is_used_otherwise(make_side: MakeSide) -> None:
+    side = make_side(1)
+    writer, reader = side.writer, side.readers[0]
+    before = side.everything()
+    writer.in_use = reader.in_use = True
+    assert [writer.send(BYTES, b""), nothing(reader)] == [BUSY, BUSY]
+    writer.in_use = reader.in_use = False
+    assert side.everything() == before
+    assert [writer.begin(), writer.send(BYTES, b""), writer.begin(), writer.send(BYTES, b"")] == [FOUND, BUSY, FOUND, BUSY]
+    assert [writer.abort(), writer.send(BYTES, b"1")] == [ENDED, FOUND]
+    assert [reader.begin(), nothing(reader), reader.finish(), nothing(reader)] == [FOUND, BUSY, ENDED, WAIT]
+    for end in (writer, reader):
+        end.release()
+        end.release()
+    assert [writer.send(BYTES, b""), nothing(reader)] == [BUSY, BUSY]
+    for call in (writer.begin, reader.begin, partial(writer.rest, 0), partial(reader.resume, 0)):
+        with pytest.raises(ValueError, match="released"):
+            call()
+    writer.rouse()
+
+
+def test_a_runner_resumes_after_any_number_of_blocks_and_notes_it(make_side: MakeSide) -> None:
+    side = make_side(1, blocks=3)
+    for end, rank in ((side.writer, -1), (side.readers[0], 0)):
+        for done in (7, 2**64 - 4, 5):
+            end.resume(done)
+            assert (end.done(), end.where(), side.position(rank)) == (done, done % 3, done)
+        for bad, error in ((-1, ValueError), (2**64, ValueError), ("1", TypeError), (1.0, TypeError)):
+            with pytest.raises(error):
+                end.resume(bad)  # type: ignore[arg-type]
+        assert (end.done(), end.where(), side.position(rank)) == (5, 2, 5)
+    assert side.writer.send(BYTES, b"5") == FOUND
+    assert FRAME.unpack_from(side.frame(5))[0] == 5
+    assert taken(side.readers[0]) == b"5"
+
+
+@needs_extension
+def test_ends_of_one_ring_may_use_different_backends_and_wake_each_other() -> None:
+    layout = Layout(1, CHUNK, 1)
+    for makers in itertools.permutations((bind_native, bind_python)):
+        segment = Segment.create(layout)
+        writer: Runner = makers[0](executed(PROTOCOL.writer), segment, -1)
+        reader: Runner = makers[1](executed(PROTOCOL.reader), segment, 0)
+        try:
+            for number in range(20):
+                asleep = Background(partial(received, reader))
+                assert sent(writer, b"%d" % number)
+                assert asleep.outcome() == b"%d" % number
+        finally:
+            writer.release()
+            reader.release()
+            segment.unlink()
+            segment.close()
+
+
+def sent(writer: Runner, data: bytes) -> bool:
+    """As an endpoint that waits: rest, and send. Whether that succeeded before the test fails."""
+    deadline = time.monotonic() + LONG_SECONDS
+    while writer.send(BYTES, data) == WAIT and time.monotonic() < deadline:
+        if writer.rest(LONG_SECONDS) == FOUND:
+            writer.abort()
+    return time.monotonic() < deadline
+
+
+def received(reader: Runner) -> Any:
+    """As an endpoint that waits: rest, and receive."""
+    deadline = time.monotonic() + LONG_SECONDS
+    while (found := reader.receive(None)) is reader and time.monotonic() < deadline:
+        if reader.rest(LONG_SECONDS) == FOUND:
+            reader.abort()
+    reader.pending = None
+    return found
+
+
+# Interrupts.
+
+
+def test_interrupted_messages_are_sent_once(make_side: MakeSide) -> None:
+    side = make_side(1, blocks=4)
+    writer, reader = side.writer, side.readers[0]
+    data = [b"0"]
+    for outcome in sweep(lambda: writer.send(BYTES, data[0]), *(["send", "_free"] if isinstance(writer, PythonRunner) else [])):
+        got = []
+        while reader.receive(None) is not reader:
+            got.append(taken(reader, None))
+        assert got == data if outcome.returned else got in ([], data)
+        assert not writer.in_use
+        data[0] = b"%d" % (int(data[0]) + 1)
+
+
+def test_interrupted_messages_are_received_once_and_in_order(make_side: MakeSide) -> None:
+    side = make_side(1, blocks=4)
+    writer, reader = side.writer, side.readers[0]
+    box: list[Any] = [None]
+    count = itertools.count()
+    upcoming, expected = next(count), 0
+
+    def take() -> None:
+        found = reader.receive(pickle.loads)
+        if found is not reader:
+            box[0] = found
+            reader.pending = None
+
+    for _ in sweep(take, *(["receive", "_free"] if isinstance(reader, PythonRunner) else ["take"])):
+        if box[0] is not None:
+            assert box == [expected]
+            expected, box[0] = expected + 1, None
+        while writer.send(PICKLE, pickle.dumps(upcoming)) == FOUND:
+            upcoming = next(count)
+        assert not reader.in_use
+    assert expected > 0
+    expected += box[0] is not None
+    while reader.receive(pickle.loads) is not reader:
+        assert taken(reader) == expected
+        expected += 1
+    assert expected == upcoming
+
+
+def test_a_fence_that_was_interrupted_does_not_hold_up_the_next(make_side: MakeSide) -> None:
+    """Between taking and giving back: the only lock that is ever taken."""
+    side = make_side(1)
+    if not isinstance(side.writer, PythonRunner):
+        pytest.skip("in C a fence is an instruction")
+    names = side.writer.send.__code__.co_freevars
+    cells = dict(zip(names, side.writer.send.__closure__ or (), strict=True))
+    for is_taken in (True, False):
+        cells["is_fencing"].cell_contents = True
+        if is_taken:
+            cells["take_lock"].cell_contents()
+        assert Background(partial(side.writer.send, BYTES, b"1")).outcome() == FOUND
+        assert cells["is_fencing"].cell_contents is False
+
+
+# Sleeping.
+
+
+def test_a_rest_looks_again_and_finds_a_block_without_sleeping(make_side: MakeSide) -> None:
+    side = make_side(1, blocks=1)
+    assert side.writer.rest(None) == FOUND
+    assert side.writer.send(BYTES, b"") == BUSY
+    assert (side.writer.finish(), side.word(-1)) == (ENDED, 1)
+    assert (side.readers[0].rest(None), side.word(0)) == (FOUND, 1)
+
+
+def test_a_rest_ends_after_its_time_and_says_that_one_is_awake(make_side: MakeSide) -> None:
+    side = make_side(1, blocks=1)
+    begun = time.monotonic()
+    assert (side.readers[0].rest(0.01), side.word(0)) == (ENDED, 1)
+    assert time.monotonic() - begun >= 0.01
+    side.writer.send(BYTES, b"")
+    assert (side.writer.rest(0.01), side.word(-1)) == (ENDED, 1)
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + LONG_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, "it does not come to that"
+
+
+@pytest.mark.parametrize("timeout_seconds", [None, LONG_SECONDS, 1e300, float("inf")], ids=str)
+def test_what_a_sleeper_waits_for_wakes_it(timeout_seconds: float | None, make_side: MakeSide) -> None:
+    side = make_side(READERS, blocks=1)
+    sleepers = [Background(partial(reader.rest, timeout_seconds)) for reader in side.readers]
+    until(lambda: side.word(0) == side.word(1) == 0)
+    assert [runner.in_use for runner in (side.writer, *side.readers)] == [False, *[reader.in_use for reader in side.readers]]
+    assert side.writer.send(BYTES, b"1") == FOUND
+    for sleeper in sleepers:
+        assert sleeper.outcome() in (ENDED, FOUND)
+    assert [side.word(rank) for rank in range(-1, READERS)] == [1] * (1 + READERS)
+    for reader in side.readers:
+        reader.abort()
+    writer = Background(partial(side.writer.rest, timeout_seconds))
+    until(lambda: side.word(-1) == 0)
+    assert taken(side.readers[0]) == b"1"
+    until(lambda: side.word(-1) in (0, 1))
+    assert taken(side.readers[1]) == b"1"
+    for _ in range(2):  # the first reader wakes it for nothing
+        if writer.outcome() == FOUND or side.writer.begin() == FOUND:
+            break
+    assert side.writer.abort() == ENDED
+    assert side.writer.send(BYTES, b"2") == FOUND
+
+
+def test_a_wake_reaches_other_processes(make_side: MakeSide) -> None:
+    side = make_side(1)
+
+    def send_when_it_sleeps() -> str:
+        until(lambda: side.word(0) == 0)
+        return str(side.writer.send(BYTES, b"1"))
+
+    sleeper = Background(partial(side.readers[0].rest, None))
+    assert in_child(send_when_it_sleeps) == str(FOUND)
+    assert sleeper.outcome() in (ENDED, FOUND)
+
+
+def test_nobody_is_waked_where_nobody_sleeps_and_whoever_has_a_damaged_word_is(make_side: MakeSide) -> None:
+    """What is not 1 counts as asleep: the word is 1 afterwards."""
+    side = make_side(READERS)
+    for damage in (0, 2, 256, 2**31):
+        struct.pack_into("=I", side.segment.whole(), side.segment.layout.awake_offset + 8, damage)
+        assert side.writer.send(BYTES, b"") == FOUND
+        assert [side.word(rank) for rank in range(-1, READERS)] == [1, 1, 1]
+        for reader in side.readers:
+            struct.pack_into("=I", side.segment.whole(), side.segment.layout.awake_offset, damage)
+            assert (taken(reader), side.word(-1)) == (b"", 1)
+
+
+def test_tables_without_the_rows_do_not_rest(make_side: MakeSide) -> None:
+    side = make_side(1, programs=resolve)
+    for end in (side.writer, side.readers[0]):
+        assert not end.can_rest
+        with pytest.raises(ValueError, match="no row lies down"):
+            end.rest(0)
+    assert make_side(1).writer.can_rest
+    assert side.writer.send(BYTES, b"1") == FOUND
+    assert taken(side.readers[0]) == b"1"
+
+
+def test_what_is_no_time_is_refused(make_side: MakeSide) -> None:
+    reader = make_side(1).readers[0]
+    for bad in (-1, -0.5, float("nan"), -(10**400)):
+        with pytest.raises(ValueError, match="None or a number of seconds"):
+            reader.rest(bad)
+    with pytest.raises((TypeError, ValueError)):
+        reader.rest("soon")  # type: ignore[arg-type]
+
+
+# Being roused.
+
+
+def test_a_rest_that_is_roused_before_it_begins_ends_at_once_and_the_next_one_does_not(make_side: MakeSide) -> None:
+    side = make_side(1)
+    reader, before = side.readers[0], side.everything()
+    for _ in range(2):
+        reader.rouse()
+        reader.rouse()
+        assert reader.rest(None) == ENDED
+        assert side.everything() == before
+        assert reader.rest(0) == ENDED
+
+
+def test_every_rest_that_is_roused_from_another_thread_ends(make_side: MakeSide) -> None:
+    """Some are roused before they begin, some on the way to the kernel, some in it."""
+    side = make_side(1)
+    reader = side.readers[0]
+    for number in range(60):
+        resting = Background(partial(reader.rest, None))
+        if number % 3 == 0:
+            until(lambda: side.word(0) == 0)
+        reader.rouse()
+        assert resting.outcome() == ENDED
+    assert side.word(0) == 1
+
+
+def test_a_rouse_between_the_last_look_and_the_kernel_is_not_missed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In Python, where other threads can run there; in C they cannot."""
+    sleep = Words.sleep
+
+    def roused_just_before(words: Words, number: int, timeout: Any) -> bool:
+        Background(side.readers[0].rouse).outcome()
+        return sleep(words, number, timeout)
+
+    monkeypatch.setattr(Words, "sleep", roused_just_before)
+    side = Side(bind_python, Layout(1, CHUNK, 1))
+    try:
+        assert Background(partial(side.readers[0].rest, None)).outcome() == ENDED
+        assert side.readers[0].rest(0) == ENDED
+    finally:
+        side.close()
+
+
+@pytest.mark.parametrize("raises", [False, True], ids=["ends", "raises"])
+def test_a_signal_ends_a_rest_after_its_handler_has_run(raises: bool, make_side: MakeSide) -> None:
+    side = make_side(1)
+    ran: list[int] = []
+
+    def handler(*_: object) -> None:
+        ran.append(1)
+        if raises:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, handler)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.01, 0.01)  # again and again: one just before the sleep does not end it
+        if raises:
+            with pytest.raises(KeyboardInterrupt):
+                side.readers[0].rest(LONG_SECONDS)
+        else:
+            assert side.readers[0].rest(LONG_SECONDS) == ENDED
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert ran
+    if not (raises and isinstance(side.readers[0], PythonRunner)):
+        assert side.word(0) == 1, "it has got up"
+    assert side.writer.send(BYTES, b"1") == FOUND
+    assert side.word(0) == 1
+    assert taken(side.readers[0]) == b"1"
+
+
+# Other threads, other processes, and the end.
+
+
+@needs_extension
+def test_while_c_sleeps_or_copies_much_other_threads_run_and_are_refused() -> None:
+    side = Side(bind_native, Layout(1, 16 << 20, 2))
+    data = bytes(16 << 20)
+    try:
+        deadline, was_seen = time.monotonic() + LONG_SECONDS, False
+        while not was_seen and time.monotonic() < deadline:
+            sending = Background(partial(side.writer.send, BYTES, data))
+            while sending.is_alive() and not was_seen:
+                was_seen = side.writer.in_use and side.writer.send(BYTES, b"") == BUSY
+            assert sending.outcome() == FOUND
+            assert len(taken(side.readers[0])) == len(data)
+        assert was_seen
+        resting = Background(partial(side.readers[0].rest, None))
+        until(lambda: side.readers[0].in_use)
+        assert nothing(side.readers[0]) == BUSY
+        for call in (side.readers[0].begin, side.readers[0].release, partial(side.readers[0].rest, 0)):
+            with pytest.raises(RuntimeError, match="inside a call of another thread"):
+                call()
+        assert in_child(side.readers[0].release) == "None", "the fork has no thread that is inside"
+        side.readers[0].rouse()
+        assert resting.outcome() == ENDED
+    finally:
+        side.close()
+
+
+def test_a_forgotten_runner_is_gone_at_once(make_side: MakeSide) -> None:
+    side = make_side(1)
+    make = type(side.writer)
+    runner = (bind_python if make is PythonRunner else bind_native)(executed(PROTOCOL.reader), side.segment, 0)
+    gone = weakref.ref(runner) if make is PythonRunner else None
+    gc.disable()
+    try:
+        del runner
+        assert gone is None or gone() is None
+    finally:
+        gc.enable()
+    side.close()  # nothing refers to the segment
+
+
+def test_a_message_that_is_taken_belongs_to_nobody_else(make_side: MakeSide) -> None:
+    side = make_side(1)
+    for kind in (BYTES, PICKLE):
+        side.writer.send(kind, b"x" * 10)
+        message = taken(side.readers[0], lambda data: data)
+        assert sys.getrefcount(message) == 2
+        side.writer.send(kind, b"y" * 10)
+        side.readers[0].receive(lambda data: data)
+        pending = side.readers[0].pending
+        side.readers[0].pending = None
+        assert sys.getrefcount(pending) == 2
+
+
+@needs_extension
+def test_what_the_attributes_in_c_refuse() -> None:
+    side = Side(bind_native, Layout(1, CHUNK, 1))
+    runner: Any = side.readers[0]
+    try:
+        for name in ("in_use", "pending"):
+            with pytest.raises(AttributeError):
+                delattr(runner, name)
+        for value in (b"", 0, "x"):
+            with pytest.raises(TypeError, match="set to None"):
+                runner.pending = value
+        for name in ("result", "pending_kind", "can_rest", "views"):
+            with pytest.raises(AttributeError):
+                setattr(runner, name, 1)
+        assert runner.views == (runner,)
+    finally:
+        side.close()
