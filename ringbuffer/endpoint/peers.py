@@ -19,6 +19,7 @@ from dataclasses import dataclass
 
 from ringbuffer.compiled import FOUND, Runner, bind
 from ringbuffer.errors import PeerDied, RoleTaken
+from ringbuffer.memory.backend import load_acquire
 from ringbuffer.memory.participants import Presence, Role, name_of
 from ringbuffer.protocol import executed, reader_resumes_at, writer_resumes_at
 from ringbuffer.ring import ShmRingBuffer
@@ -170,14 +171,16 @@ class Peers:
 
 
 def resumes_at(buffer: ShmRingBuffer, role: Role) -> int:
-    """The number of the block at which whoever has that role now goes on (``protocol/recovery.py``)."""
-    position = role.entry().position
-    if role.rank == WRITER:
-        block = position % buffer.max_chunks
-        return writer_resumes_at(
-            position, is_published=buffer.segment.flags(block)[0] == 1, holds=buffer.segment.sequence(block)
-        )
-    block = (position - 1) % buffer.max_chunks
-    flags = buffer.segment.flags(block)
-    is_unread = (flags[1 + role.rank], flags[0]) == (0, 1)
-    return reader_resumes_at(position, is_unread=is_unread, holds=buffer.segment.sequence(block))
+    """The number of the block at which whoever has that role now goes on.
+
+    The looks of ``protocol/succession.py``, in its order and with its orderings: the writer may be at work on a reader's block.
+    Whoever stands there then notes that number before it does anything else (:meth:`~ringbuffer.compiled.Runner.resume`).
+    """
+    position, segment = role.entry().position, buffer.segment
+    block = (position if role.rank == WRITER else position - 1) % buffer.max_chunks
+    with segment.flags(block) as flags:
+        if role.rank == WRITER:
+            is_published = flags[0] == 1  # T1
+            return writer_resumes_at(position, is_published=is_published, holds=segment.sequence(block))  # T2
+        is_unread = load_acquire(flags, 1 + role.rank) == 0 and load_acquire(flags, 0) == 1  # T4, T5
+        return reader_resumes_at(position, is_unread=is_unread, holds=segment.sequence(block))  # T6

@@ -1003,7 +1003,31 @@ execute(PyObject *module)
     return status < 0 ? -1 : add_codes(module);
 }
 
+PyDoc_STRVAR(load_acquire_doc,
+"load_acquire(buffer, offset, /)\n--\n\n"
+"The byte at that offset: one atomic access, with acquire ordering. What comes behind it in this thread is not done before it.");
+
+static PyObject *
+load_acquire(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t count)
+{
+    Py_buffer buffer;
+    Py_ssize_t offset;
+    long value = -1;
+    if (count != 2) {
+        return PyErr_Format(PyExc_TypeError, "load_acquire takes 2 arguments, and not %zd", count);
+    }
+    if (PyObject_GetBuffer(arguments[0], &buffer, PyBUF_SIMPLE) < 0) {
+        return NULL;
+    }
+    if (get_size(arguments[1], "offset", 0, buffer.len - 1, &offset) == 0) {
+        value = load_byte((Byte *)((unsigned char *)buffer.buf + offset), ACQUIRE);
+    }
+    PyBuffer_Release(&buffer);
+    return value < 0 ? NULL : PyLong_FromLong(value);
+}
+
 static PyMethodDef module_methods[] = {
+    {"load_acquire", (PyCFunction)(void (*)(void))load_acquire, METH_FASTCALL, load_acquire_doc},
     {"futex_wait", (PyCFunction)(void (*)(void))futex_wait, METH_FASTCALL, futex_wait_doc},
     {"futex_wake", (PyCFunction)(void (*)(void))futex_wake, METH_FASTCALL, futex_wake_doc},
     {NULL, NULL, 0, NULL},

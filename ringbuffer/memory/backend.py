@@ -72,3 +72,12 @@ def require_total_store_order() -> None:
             f" messages. The extension in C can: {BUILD_IT}, and do not set {VARIABLE} to {PYTHON!r}. The checker and the"
             " simulator run here as they are"
         )
+
+
+def load_acquire(view: memoryview, offset: int) -> int:
+    """A byte of shared memory, by one access with acquire ordering; in Python: by one that its processor does not move."""
+    if chosen() == NATIVE:
+        value: int = extension().load_acquire(view, offset)
+        return value
+    require_total_store_order()
+    return view[offset]

@@ -165,9 +165,10 @@ class ReleaseAcquire:
         return None
 
     def learned(self, state: Views, actor: int, other: int) -> Views:
-        view = _join(state.current[actor], state.current[other])
-        currents = _put(state.current, actor, view)
-        return self._state(state.histories, currents, state.released, state.acquired, state.fenced, state.payload)
+        known = state.known
+        currents = put(known.current, actor, join(known.current[actor], known.current[other]))
+        after = self._kept(known.histories, currents, known.released, known.acquired, known.fenced)
+        return Views(after, state.payload)
 
     def in_flight(self, state: Views, actor: int, block: int) -> bool:
         return False

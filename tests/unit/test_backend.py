@@ -23,7 +23,7 @@ from ringbuffer import ShmRingBufferIO
 from ringbuffer.checker.lockstep import PropertyBroken, machine
 from ringbuffer.compiled import bind
 from ringbuffer.errors import UnsupportedPlatformError, WaitTimeoutError
-from ringbuffer.memory.backend import NATIVE, PYTHON, VARIABLE, extension
+from ringbuffer.memory.backend import NATIVE, PYTHON, VARIABLE, extension, load_acquire
 from ringbuffer.protocol import ORIGINAL, PROTOCOL, Variant
 
 FENCED = [PROTOCOL.fenced(before="W6").fenced("acq-rel", after="R1"), PROTOCOL.locked(before="W6").locked(after="R2")]
@@ -175,3 +175,13 @@ def test_what_was_asked_for_is_what_is_bound(backend: str, make_ring: MakeRing, 
 def test_where_there_is_a_compiler_there_is_the_extension() -> None:
     """Otherwise its build has failed, which pip passes over in silence."""
     extension()
+
+
+@pytest.mark.parametrize("name", [NATIVE, PYTHON])
+def test_one_byte_can_be_loaded_in_order(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(VARIABLE, name)
+    view = memoryview(bytes([7, 8, 9]))
+    assert [load_acquire(view, offset) for offset in range(3)] == [7, 8, 9]
+    for offset in (3, 1 << 40):
+        with pytest.raises((ValueError, IndexError)):
+            load_acquire(view, offset)
