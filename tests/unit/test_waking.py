@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import zlib
+
 import pytest
 
 from ringbuffer.errors import TokenError, VariantError
-from ringbuffer.protocol import ORIGINAL, PROTOCOL, Edge, Kind, Variant, Waking, with_waking
-from ringbuffer.protocol.waking import KERNELS, SLEEPERS, concerns_waking
+from ringbuffer.protocol import ORIGINAL, PROTOCOL, Edge, Kind, Ordering, Variant, Waking, executed, with_waking
+from ringbuffer.protocol.waking import KERNELS, SLEEPERS, SLEEPING, WAKING, concerns_waking
 from ringbuffer.simulator import Setup, Simulation
 from ringbuffer.trace.token import Token
 
@@ -57,6 +59,7 @@ ALL_EDITS = [
     *(f"without={row}" for row in ("S1", "S2", "S3", "S4", "S5", "K1", "K2", "K3", "K4")),
     *(f"move=S3,{row}" for row in ("S1", "S2", "S4", "S5")),
     *(f"lock-before={row}" for row in ("S1", "K4")),
+    *(f"order={row}" for row in ("S1,release", "S2,acq-rel", "K2,acquire")),
     *(f"sleepers={name}" for name in SLEEPERS),
     *(f"kernel={name}" for name in KERNELS),
     "word=shared",
@@ -107,6 +110,26 @@ def test_an_edit_that_makes_no_sense_is_refused(edits: str, why: str) -> None:
         Waking.parse(edits)
 
 
+def test_an_ordering_is_that_of_the_row_and_of_no_other() -> None:
+    weak = Waking().ordered("K1", "acq_rel")
+    assert (repr(weak), weak.row("K1").access.ordering) == ("<Waking order=K1,acq-rel>", Ordering.ACQ_REL)
+    changed = [(one, other) for one, other in zip(WAKING, weak.waking, strict=True) if one != other]
+    assert [one.id for one, _ in changed] == ["K1"]
+    assert weak.sleeping == SLEEPING
+
+
+def test_what_the_kernel_is_asked() -> None:
+    asked = [str(Waking().row(row).access) for row in ("S1", "S4", "K2", "K4")]
+    assert asked == ["store awake[me] ← 0", "sleep while awake[me] = 0", "load awake[*]", "wake awake[*]"]
+
+
+def test_what_endpoints_run_sleeps_where_it_can() -> None:
+    assert "S4" in [one.row.id for one in executed(PROTOCOL.writer).instructions]
+    assert "S4" not in [one.row.id for one in executed(PROTOCOL.writer, Waking().for_sleepers("readers")).instructions]
+    assert "S4" not in [one.row.id for one in executed(ORIGINAL.writer).instructions]
+    assert "N1" in [one.row.id for one in executed(ORIGINAL.writer).instructions]
+
+
 def test_the_edits_of_the_tables_are_not_taken_for_these() -> None:
     for edit in ("without=W3", "swap=R1,R2", "lock-before=W1", "policy=scan", "order=R1,relaxed"):
         assert not concerns_waking(edit)
@@ -139,8 +162,6 @@ def test_a_token_carries_the_rows_of_sleeping(edits: str) -> None:
 
 
 def test_a_token_of_other_rows_of_sleeping_is_refused() -> None:
-    import zlib
-
     def forged(old: str, new: str) -> str:
         text = token_of("").rpartition(".")[0].replace(old, new)
         return f"{text}.{zlib.crc32(text.encode()):08x}"
