@@ -24,7 +24,7 @@ from multiprocessing.connection import Connection
 from typing import Any, Final
 
 from ringbuffer.checker.processes import RunFailed, _start_without_interrupts
-from ringbuffer.compiled import BUSY, FOUND, Runner, bind
+from ringbuffer.compiled import BUSY, FOUND, WAIT, Runner, bind
 from ringbuffer.endpoint import ShmRingBufferIO
 from ringbuffer.errors import PeerDied
 from ringbuffer.memory.shared import Segment
@@ -90,7 +90,7 @@ class _Doomed:
         self._runner: Any = bind(program, segment, rank, stepping=True)
         self._program, self._segment = program, segment
         self._payload = next(one.row for one in program.instructions if one.row.is_payload)
-        self.in_use, self.pending, self.pending_kind, self.can_rest = False, None, 0, True
+        self.in_use, self.pending, self.pending_kind, self.result, self.can_rest = False, None, 0, BUSY, True
         self.where, self.done, self.resume = self._runner.where, self._runner.done, self._runner.resume
 
     def release(self) -> None:
@@ -124,6 +124,10 @@ class _Doomed:
     def rest(self, _: float) -> int:
         result = self._run(self._runner.rest())
         return self._hand_over() if result == FOUND else result
+
+    def seek(self, *_: Any) -> int:
+        """A victim lies down at once."""
+        return WAIT
 
     def send(self, *_: Any) -> int:
         return BUSY
@@ -233,7 +237,10 @@ class _Run:
         while True:
             if not line.poll(WAIT_SECONDS):
                 raise self._failed("the victim said nothing")
-            event, said = line.recv()
+            try:
+                event, said = line.recv()
+            except EOFError:
+                raise self._failed("the victim ended by itself") from None
             match event:
                 case "sleeps":
                     self._move()
