@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any, Final
 
 from ringbuffer.checker.claim import Claim, OnAdvance, Scope, Verdict
 from ringbuffer.checker.explore import HOLDS, REFUTED, UNKNOWN, Advance, Result, explore
 from ringbuffer.errors import MissingExtraError, VariantError
-from ringbuffer.protocol import SCAN
+from ringbuffer.protocol import SCAN, Role
 from ringbuffer.protocol.properties import LIVENESS, RACE, SAFETY, select
 from ringbuffer.trace.text import render
 
@@ -24,6 +25,9 @@ LOCKSTEP_STEPS: Final = 60
 PROCESS_READERS: Final = 3
 PROCESS_BLOCKS: Final = (2, 16)
 PROCESS_MESSAGES: Final = 20_000
+KILL_SIZE: Final = (1, 2)
+KILL_FULL_SIZE: Final = (2, 4)
+"""Blocks, and messages that a victim handles if it is not killed."""
 
 GUARDS: Final = ("overwritten", "exclusion")
 """The properties that have to hold for payload words to be merged where liveness is judged."""
@@ -209,3 +213,30 @@ def processes(claim: Claim, scope: Scope, on_advance: OnAdvance) -> Verdict:
                 return claim.verdict(REFUTED, scope, started, bound=bound, states=None, note=note)
         rates.append(f"{report.rate:,.0f}/s with {blocks}")
     return claim.verdict(HOLDS, scope, started, bound=bound, states=None, note=f"messages: {', '.join(rates)} blocks")
+
+
+def killed_processes(claim: Claim, scope: Scope, on_advance: OnAdvance) -> Verdict:
+    """Real processes, killed before every step in turn: the two sides at the same time."""
+    from ringbuffer.checker.kills import READERS, Killing, kill_everywhere
+    from ringbuffer.checker.processes import RunFailed
+
+    started = time.perf_counter()
+    blocks, messages = KILL_FULL_SIZE if scope.full else KILL_SIZE
+    killings: list[Killing] = []
+
+    def note(killing: Killing) -> None:
+        killings.append(killing)
+        on_advance(f"{len(killings)} killed, {killing.role.value} before {killing.row}")
+
+    size = f"{READERS} readers × {blocks} block{'s' if blocks > 1 else ''}"
+    bound = f"{size}, before every step of {messages} messages"
+    try:
+        with ThreadPoolExecutor(len(Role)) as pool:
+            for _ in pool.map(lambda role: kill_everywhere(role, blocks, messages, note), Role):
+                pass
+    except RunFailed as error:
+        return claim.verdict(REFUTED, scope, started, bound=bound, states=None, note=str(error))
+    rows = {(killing.role, killing.row) for killing in killings}
+    slowest = max(killing.report_seconds for killing in killings)
+    note_ = f"{len(killings)} killed, at {len(rows)} rows; told after {1000 * slowest:.0f} ms at the most"
+    return claim.verdict(HOLDS, scope, started, bound=bound, states=None, note=note_)

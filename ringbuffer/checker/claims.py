@@ -141,6 +141,14 @@ CLAIMS: Final = (
         checks.processes,
         ignores=tuple(name for name in _ASKED if name != "variant"),
     ),
+    Claim(
+        "killed-processes",
+        "a real process killed with SIGKILL at any row: the others are told, nothing published is lost or torn, and a successor"
+        " goes on just where it stopped",
+        MEASURED,
+        checks.killed_processes,
+        ignores=_ASKED,
+    ),
 )
 
 

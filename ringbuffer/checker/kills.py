@@ -1,43 +1,36 @@
 """Real processes that are killed, at every row in turn: what comes of it for those that live on, and for a successor.
 
-A victim runs a real endpoint on a real segment, but row by row (the stepping form of ``compiled.py``), and kills itself with
-SIGKILL before a given step. It tells its parent every step beforehand, and where it would sleep it waits for its parent's word,
-so that the step of a given number is the same in every run. The parent has the other ends; it must be told of the death, must
-get what was published, whole, in order and once, and a successor must go on just where the victim stopped; for every second
-killed reader, the writer evicts it instead. Victims run as endpoints do: with notes, sleeping and waking.
+A victim (``victim.py``) runs a real endpoint on a real segment, but row by row, and kills itself with SIGKILL before a given
+step. The parent, which this module is about, has the other ends: it must be told of the death, must get what was published,
+whole, in order and once, and a successor must go on just where the victim stopped; for every second killed reader, the writer
+evicts it instead.
 
-Rules: processes are spawned; every wait is bounded; nothing is left behind. Limits: one scenario for each side; a process can
-be killed inside of a row only where a row is several machine instructions, which are those of copying or of a system call.
+Rules: a victim is a fresh interpreter; every wait is bounded; nothing is left behind. Limits: one scenario for each side; a
+process can be killed inside of a row only where a row is several machine instructions, which are those of copying or of a
+system call.
 """
 
 from __future__ import annotations
 
 import contextlib
 import multiprocessing
-import os
-import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing.connection import Connection
-from typing import Any, Final
+from typing import Final
 
-from ringbuffer.checker.processes import RunFailed, _start_without_interrupts
-from ringbuffer.compiled import BUSY, FOUND, Runner, bind
+from ringbuffer.checker.processes import RunFailed
 from ringbuffer.endpoint import ShmRingBufferIO
 from ringbuffer.errors import PeerDied
-from ringbuffer.memory.shared import Segment
-from ringbuffer.protocol import Program, Role, executed
+from ringbuffer.protocol import Role, executed
 from ringbuffer.ring import ShmRingBuffer
-from ringbuffer.waiting import WaitOptions
+from ringbuffer.victim import BODY_BYTES, WAIT_SECONDS, message_of
 
 READERS: Final = 2
-BODY_BYTES: Final = 48
-WAIT_SECONDS: Final = 20.0
-"""How long anything may take before the run is given up."""
-PAUSES: Final = {Role.WRITER: ("S4", "S2"), Role.READER: ("S2", "S4")}
-"""Where a victim waits for its parent's word, in turn: before it sleeps (S4), and before it looks again (S2)."""
 MARKS: Final = {Role.WRITER: "W6", Role.READER: "R4"}
 """The row with which a message is published, or given back: killed before it, it is not, and behind it, it is."""
 
@@ -75,118 +68,6 @@ def kill_everywhere(
         on_killed(killing)
 
 
-def message_of(number: int) -> bytes:
-    """Message ``number``: its number, over and over."""
-    return number.to_bytes(4, "little") * (BODY_BYTES // 4)
-
-
-# ---- The victim --------------------------------------------------------------------------------------------------------
-
-
-class _Doomed:
-    """A runner in stepping form that kills its process before a step."""
-
-    def __init__(self, program: Program, segment: Segment, rank: int) -> None:
-        self._runner: Any = bind(program, segment, rank, stepping=True)
-        self._program, self._segment = program, segment
-        self._payload = next(one.row for one in program.instructions if one.row.is_payload)
-        self.in_use, self.pending, self.pending_kind, self.can_rest = False, None, 0, True
-        self.where, self.done, self.resume = self._runner.where, self._runner.done, self._runner.resume
-
-    def release(self) -> None:
-        for view in self._runner.views:
-            view.release()
-
-    def rouse(self) -> None:
-        """Nobody else is in this process."""
-
-    def begin(self) -> int:
-        result = self._run(self._runner.begin())
-        return self._hand_over() if result == FOUND else result
-
-    def _hand_over(self) -> int:
-        """The block is the caller's: killed now, a writer has written half of something."""
-        _fate.step(self._payload.id, self._scribble)
-        return FOUND
-
-    def _scribble(self) -> None:
-        if self._program.role is Role.WRITER:
-            with self._segment.frame(self.where()) as frame:
-                half = len(frame) // 2
-                frame[:half] = b"\xa5" * half
-
-    def finish(self) -> int:
-        return self._run(self._runner.finish())
-
-    def abort(self) -> int:
-        return self._run(self._runner.abort())
-
-    def rest(self, _: float) -> int:
-        result = self._run(self._runner.rest())
-        return self._hand_over() if result == FOUND else result
-
-    def send(self, *_: Any) -> int:
-        return BUSY
-
-    def receive(self, *_: Any) -> Any:
-        return self
-
-    def _run(self, stepping: Any) -> int:
-        try:
-            stop = next(stepping)
-            while True:
-                pc, _, ranks = stop
-                _fate.step(self._program[pc].row.id)
-                stop = stepping.send(ranks[0] if ranks else 0)
-        except StopIteration as ended:
-            return int(ended.value)
-
-
-class _Fate:
-    """When this process is killed. ``line``: to its parent."""
-
-    def __init__(self, step: int, pauses: tuple[str, str], line: Connection | None) -> None:
-        self._left, self._pauses, self._line = step, pauses, line
-        self._sleeps = 0
-
-    def step(self, row: str, last_act: Callable[[], None] = lambda: None) -> None:
-        """A step of that row is about to be made. ``last_act``: what is done of it before the death."""
-        assert self._line is not None, "in a victim"
-        if self._left == 0:
-            last_act()
-            self._line.send(("killed", row))
-            os.kill(os.getpid(), signal.SIGKILL)
-        self._left -= 1
-        if row == self._pauses[self._sleeps % 2]:
-            self._sleeps += 1
-            self._line.send(("sleeps", row))
-            self._line.recv()
-
-
-_fate = _Fate(-1, ("", ""), None)
-
-
-class _VictimIO(ShmRingBufferIO):
-    """An endpoint that runs row by row."""
-
-    _bind: Callable[[Program, Segment, int], Runner] = staticmethod(_Doomed)  # type: ignore[assignment]
-
-
-def _live(ring: ShmRingBuffer, rank: int, messages: int, step: int, line: Connection) -> None:
-    """The victim's process."""
-    global _fate
-    _fate = _Fate(step, PAUSES[Role.WRITER if rank == -1 else Role.READER], line)
-    end = _VictimIO(ring, rank, waiting=WaitOptions(spin_count=0, yield_seconds=0.0))
-    for number in range(messages):
-        if rank == -1:
-            end.send_bytes(message_of(number), WAIT_SECONDS)
-            line.send(("sent", number))
-        else:
-            line.send(("got", end.recv_bytes(WAIT_SECONDS)))
-    line.send(("ended", ""))
-    line.recv()
-
-
 # ---- The parent --------------------------------------------------------------------------------------------------------
 
 
@@ -203,18 +84,19 @@ def kill(role: Role, blocks: int, messages: int, step: int) -> Killing | None:
 
 @contextlib.contextmanager
 def _victim(ring: ShmRingBuffer, rank: int, messages: int, step: int) -> Iterator[Connection]:
-    context = multiprocessing.get_context("spawn")
-    line, far_end = context.Pipe()
-    worker = context.Process(target=_live, args=(ring, rank, messages, step, far_end), daemon=True)
-    _start_without_interrupts(worker)
-    far_end.close()
+    """A victim's process, a fresh interpreter, and the line to it."""
+    line, far_end = multiprocessing.Pipe()
+    code = f"from ringbuffer.victim import live; live({far_end.fileno()})"
+    command = [sys.executable, "-P", "-c", code]
+    worker = subprocess.Popen(command, pass_fds=[far_end.fileno()], stdin=subprocess.DEVNULL, start_new_session=True)
     try:
+        far_end.close()
+        line.send((ring, rank, messages, step))
         yield line
-        worker.join(WAIT_SECONDS)
+        worker.wait(WAIT_SECONDS)
     finally:
         worker.kill()
-        worker.join()
-        worker.close()
+        worker.wait()
         line.close()
 
 
@@ -233,7 +115,10 @@ class _Run:
         while True:
             if not line.poll(WAIT_SECONDS):
                 raise self._failed("the victim said nothing")
-            event, said = line.recv()
+            try:
+                event, said = line.recv()
+            except EOFError:
+                raise self._failed("the victim ended by itself") from None
             match event:
                 case "sleeps":
                     self._move()
