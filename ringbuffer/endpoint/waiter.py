@@ -151,7 +151,7 @@ class Waiter:
     def _died(self, rank: int, waited_seconds: float) -> PeerDied:
         flags = self._flags()
         case, _ = self._case_and_missing(flags)
-        return self.peers.died(rank, self._runner.where(), case, self.describe(waited_seconds, flags))
+        return self.peers.died(rank, self._runner.where(), case, self._sentence(waited_seconds, flags))
 
     def _timed_out(self, waited_seconds: float) -> WaitTimeoutError:
         flags = self._flags()
@@ -168,19 +168,19 @@ class Waiter:
         )
 
     def describe(self, waited_seconds: float, flags: bytes | None = None) -> str:
-        """One sentence: who waits (side, rank, pid), for which block, in which case, and for whom.
+        """One sentence: who waits (side, rank, pid), for which block, in which case, for whom, and who of these is not there.
 
         ``flags``: those of the block, if they were read already; otherwise they are read now.
         """
-        block = self._runner.where()
         if flags is None:
             flags = self._flags()
-        case, missing = self._case_and_missing(flags)
-        sentence = self._describe(block, flags, case, missing, waited_seconds)
-        absent = self.peers.absent((WRITER,) if self._rank != WRITER else missing)
-        return "; ".join((sentence, *absent))
+        waited_for = (WRITER,) if self._rank != WRITER else self._case_and_missing(flags)[1]
+        return "; ".join((self._sentence(waited_seconds, flags), *self.peers.absent(waited_for)))
 
-    def _describe(self, block: int, flags: bytes, case: Case | None, missing: tuple[int, ...], waited_seconds: float) -> str:
+    def _sentence(self, waited_seconds: float, flags: bytes) -> str:
+        """Who waits, for which block, in which case, and for whom."""
+        block = self._runner.where()
+        case, missing = self._case_and_missing(flags)
         name = name_of(self._rank)
         who = f"{name} (pid {os.getpid()}) of ring {self._buffer.name} has waited {waited_seconds:.3g} s for block {block}"
         if case is None:

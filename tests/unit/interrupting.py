@@ -9,6 +9,10 @@ and CPython raises at the next place where it looks. With n = 1, 2, 3, … until
 had its interrupt, and no other place has, in all frames of the call: this package's, the generated rows', ``pickle``'s, and
 those of the test's own ``with``.
 
+Most opcodes are no such place, and then the interrupt comes at the next one. So the call is made once without one, and its
+opcodes are written down; where an interrupted call has gone the same way, opcodes that would have the same interrupt are left
+out.
+
 A trace function that is written in Python would itself be such a place, so from opcode n on the flag is set by a function
 in C, called through ``ctypes``. Rules: no signal is sent and no time passes; where the interrupt came, is looked up
 afterwards, so that a sweep which has missed its object fails. Limits: one interrupt per call.
@@ -17,20 +21,24 @@ afterwards, so that a sweep which has missed its object fails. Limits: one inter
 from __future__ import annotations
 
 import ctypes
+import dis
 import gc
-import itertools
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from types import FrameType
-from typing import Any, TypeAlias
+from dataclasses import dataclass, field
+from types import CodeType, FrameType
+from typing import Any, Final, TypeAlias
 
 _TRACE_ARGUMENTS = (ctypes.py_object, ctypes.py_object, ctypes.py_object)
 _set_interrupt = ctypes.PYFUNCTYPE(None, *_TRACE_ARGUMENTS)(("PyErr_SetInterrupt", ctypes.pythonapi))
 _do_nothing = ctypes.PYFUNCTYPE(None, *_TRACE_ARGUMENTS)(("Py_IsInitialized", ctypes.pythonapi))
 """Trace functions in C. What they call takes no arguments, and a C function may be given more than it takes."""
 
+OTHER_WAYS_MAX: Final = 10
+"""How often a sweep learns that calls have come to go another way."""
+
+Opcode: TypeAlias = tuple[CodeType, int]
 Tracer: TypeAlias = Callable[[FrameType, str, Any], Any]
 
 
@@ -43,20 +51,23 @@ class Interrupted:
     returned: bool = False
     value: Any = None
     untouched: bool = False
-    """The call has fewer opcodes: the sweep is over."""
+    """The call has fewer opcodes, and no interrupt came."""
+    path: list[Opcode] = field(default_factory=list, repr=False)
+    """The opcodes before which there was no interrupt yet."""
+    at: Opcode | None = None
+    """The opcode at which the interrupt was raised."""
 
 
 def interrupt(call: Callable[[], Any], opcode: int) -> Interrupted:
     """Make the call; the interrupt is pending from its opcode number ``opcode`` on."""
     outcome = Interrupted(untouched=True)
-    count = 0
+    path = outcome.path
 
     def trace(frame: FrameType, event: str, _: Any) -> Any:
-        nonlocal count
         frame.f_trace_opcodes = True
         if event == "opcode":
-            count += 1
-            if count == opcode:
+            path.append((frame.f_code, frame.f_lasti))
+            if len(path) == opcode:
                 outcome.untouched = False
                 sys.settrace(_do_nothing)
                 outer = frame.f_back
@@ -70,6 +81,7 @@ def interrupt(call: Callable[[], Any], opcode: int) -> Interrupted:
     def handler(_: int, frame: FrameType | None) -> None:
         sys.settrace(None)
         assert frame is not None
+        outcome.at = frame.f_code, frame.f_lasti
         if frame.f_code is not interrupt.__code__:
             outcome.place = frame.f_code.co_name
         raise KeyboardInterrupt
@@ -94,18 +106,43 @@ def interrupt(call: Callable[[], Any], opcode: int) -> Interrupted:
 
 
 def sweep(call: Callable[[], Any], *must_meet: str) -> Iterator[Interrupted]:
-    """Make the call again and again, interrupted one opcode later each time, until it ends untouched.
+    """Make the call again and again, interrupted at one place later each time, until it ends untouched, as the first one does.
 
     Raises ``AssertionError`` at the end unless the interrupts have met each of the functions ``must_meet``.
     """
     met: set[str] = set()
-    for opcode in itertools.count(1):
+    opcode, whole, other_ways = 1, Interrupted(), 0
+    while True:
+        if other_ways < OTHER_WAYS_MAX and not whole.path:
+            whole = interrupt(call, sys.maxsize)
+            yield whole
         outcome = interrupt(call, opcode)
         if outcome.untouched:
             break
         met.add(outcome.place)
         yield outcome
+        if outcome.path != whole.path[:opcode]:  # it went another way: after an interrupt, or as the ring has gone on
+            whole = Interrupted()
+            other_ways += 1
+        opcode = 1 + _last_like(opcode, outcome, whole.path)
+    yield outcome
     assert met >= set(must_meet), f"the interrupts have met {met} only"
+
+
+def _last_like(opcode: int, outcome: Interrupted, path: list[Opcode]) -> int:
+    """The last opcode, from ``opcode`` on, for which the interrupt comes where it came.
+
+    The flag is set by what follows the opcode in its function or, when that has ended, in the one that has called it; it is not
+    set in one that it calls.
+    """
+    for number in range(opcode, len(path)):
+        if path[number] == outcome.at:
+            return number
+        (code, _), (code_before, at_before) = path[number], path[number - 1]
+        if code is not code_before and not dis.opname[code_before.co_code[at_before]].startswith("RETURN"):
+            is_entry = outcome.at is not None and outcome.at[0] is code
+            return max(opcode, number - 1) if is_entry else opcode
+    return opcode
 
 
 def untraced(call: Callable[[], Any]) -> Any:

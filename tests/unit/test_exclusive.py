@@ -7,18 +7,29 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from support import LONG_SECONDS, Background, Calling, MakeRing, assert_goes_on, ends_of, held, state
+from support import LONG_SECONDS, Background, Calling, MakeRing, assert_goes_on, ends_of, held, lies_down, state
 
 from ringbuffer import ShmRingBufferIO, endpoint
-from ringbuffer.errors import ClosedError, EndpointBusyError
+from ringbuffer.endpoint import waiter
+from ringbuffer.errors import ClosedError, EndpointBusyError, FrameError, WaitCancelledError, WaitTimeoutError
 
 USES: dict[str, Callable[[ShmRingBufferIO], object]] = {
     "enqueue": lambda end: end.enqueue("other"),
     "acquire_write": lambda end: end.acquire_write().__enter__(),
     "dequeue": lambda end: end.dequeue(),
     "acquire_read": lambda end: end.acquire_read().__enter__(),
+    "send_bytes": lambda end: end.send_bytes(b"other"),
+    "resume": lambda end: end.resume(),
+    "evict": lambda end: end.evict(0),
+    "recv_bytes": lambda end: end.recv_bytes(),
+    "read": lambda end: end.read().__enter__(),
 }
-SIDES = [(-1, "enqueue"), (-1, "acquire_write"), (0, "dequeue"), (0, "acquire_read")]
+WAITING = [
+    *((-1, use) for use in ("enqueue", "send_bytes", "acquire_write")),
+    *((0, use) for use in ("dequeue", "recv_bytes", "read", "acquire_read")),
+]
+"""The calls that wait, each with the rank of a side that makes it."""
+SIDES = [*WAITING, (-1, "resume"), (-1, "evict")]
 
 
 @pytest.mark.parametrize("where", ["nested", "other thread"])
@@ -28,7 +39,7 @@ def test_second_use_of_a_held_block_changes_nothing(rank: int, use: str, where: 
     ends = {rank: ShmRingBufferIO(ring, rank) for rank in (-1, 0)}
     ends[-1].enqueue("one")
     end, before = ends[rank], state(ring)
-    acquire = end.acquire_write if rank == -1 else end.acquire_read
+    acquire = end.acquire_write if rank == -1 else end.read if use == "acquire_read" else end.acquire_read
     with acquire() if where == "nested" else held(acquire):
         inside = state(ring)
         for _ in range(2):
@@ -44,13 +55,16 @@ def test_second_use_of_a_held_block_changes_nothing(rank: int, use: str, where: 
             pass
     else:
         assert state(ring)[1:] == before[1:], "the message was read, and that is all"
+    assert not end.cancel()
     assert_goes_on(ends[-1], ends[0])
 
 
-@pytest.mark.parametrize("use", ["dequeue", "acquire_read"])
-def test_second_use_during_dequeue_is_refused(use: str, make_ring: MakeRing) -> None:
+@pytest.mark.usefixtures("backend")
+@pytest.mark.parametrize("use", ["dequeue", "acquire_read", "recv_bytes", "read"])
+@pytest.mark.parametrize("way", ["fast", "slow", "read"])
+def test_second_use_during_dequeue_is_refused(use: str, way: str, make_ring: MakeRing) -> None:
     """While the other thread unpickles: what it gets is whole, and the message after it stays."""
-    writer, reader = ends_of(make_ring())
+    writer, reader = ends_of(make_ring(max_chunk_bytes=128))
     inside, leave = threading.Event(), threading.Event()
 
     def stop() -> str:
@@ -61,11 +75,22 @@ def test_second_use_during_dequeue_is_refused(use: str, make_ring: MakeRing) -> 
     Calling.call = stop
     writer.enqueue(Calling("unpickled"))
     writer.enqueue("two")
-    thread = Background(reader.dequeue)
+    if way == "slow":  # it comes again, and not by the runner's one call
+        with pytest.raises(ZeroDivisionError), reader.acquire_read(timeout=0):
+            raise ZeroDivisionError
+        with pytest.raises(FrameError):
+            reader.recv_bytes(timeout=0)
+    thread = Background(lambda: reader.read().__enter__() if way == "read" else reader.dequeue())
     assert inside.wait(LONG_SECONDS)
     with pytest.raises(EndpointBusyError, match="in another call"):
         USES[use](reader)
     leave.set()
+    if way == "read":
+        assert thread.outcome() == "one"
+        reader._holder.leave(None, None, None)
+        assert reader.dequeue(timeout=0) == "two"
+        assert_goes_on(writer, reader)
+        return
     assert thread.outcome() == "one"
     assert reader.dequeue(timeout=0) == "two"
     assert_goes_on(writer, reader)
@@ -114,19 +139,98 @@ def test_closed_endpoint_refuses_and_leaves_the_others_alone(make_ring: MakeRing
     ring.check_open()
 
 
-@pytest.mark.parametrize("what", ["endpoint", "ring"])
-@pytest.mark.parametrize(("rank", "use"), SIDES)
-def test_close_wakes_a_waiter(rank: int, use: str, what: str, make_ring: MakeRing, waiting: threading.Event) -> None:
+def asleep(make_ring: MakeRing, rank: int, use: str) -> tuple[dict[int, ShmRingBufferIO], Background]:
+    """Two ends of a ring, and the call of one of them, in another thread, that sleeps because its block is busy."""
     ring = make_ring(max_chunks=1)
     ends = {rank: ShmRingBufferIO(ring, rank) for rank in (-1, 0)}
     if rank == -1:
         ends[-1].enqueue("one")
     thread = Background(lambda: USES[use](ends[rank]))
-    assert waiting.wait(LONG_SECONDS)
+    lies_down(ring, rank)
+    return ends, thread
+
+
+@pytest.mark.usefixtures("backend")
+@pytest.mark.parametrize("what", ["endpoint", "ring"])
+@pytest.mark.parametrize(("rank", "use"), WAITING)
+def test_close_wakes_a_waiter(rank: int, use: str, what: str, make_ring: MakeRing) -> None:
+    ends, thread = asleep(make_ring, rank, use)
+    ring = ends[rank].buffer
     (ends[rank] if what == "endpoint" else ring).close()
     with pytest.raises(ClosedError, match=ring.name):
         thread.outcome()
     ring.close()
+
+
+@pytest.mark.usefixtures("backend")
+@pytest.mark.parametrize(("rank", "use"), WAITING)
+def test_other_side_wakes_a_waiter(rank: int, use: str, make_ring: MakeRing) -> None:
+    """No slice of its sleep has to end for that: it would not in the time that this test has."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(waiter, "SLICE_SECONDS", 100 * LONG_SECONDS)
+        ends, thread = asleep(make_ring, rank, use)
+        if rank == -1:
+            assert ends[0].dequeue(timeout=0) == "one"
+        else:
+            ends[-1].send_bytes(b"two", timeout=0)
+        found = thread.outcome()
+    if rank == 0:
+        assert bytes(found)[:3] == b"two"
+    del found, thread
+    if ends[rank]._holder is not None:
+        ends[rank]._holder.leave(None, None, None)
+    assert ends[rank].buffer.flags(0) == (b"\1\0" if rank == -1 else b"\1\1")
+
+
+@pytest.mark.usefixtures("backend")
+@pytest.mark.parametrize(("rank", "use"), WAITING)
+def test_cancel_ends_a_wait_and_changes_nothing(rank: int, use: str, make_ring: MakeRing) -> None:
+    ends, thread = asleep(make_ring, rank, use)
+    before = state(ends[rank].buffer)
+    assert ends[rank].cancel()
+    with pytest.raises(WaitCancelledError, match=r"cancelled: .* for block 0") as caught:
+        thread.outcome()
+    assert isinstance(caught.value, InterruptedError)
+    assert state(ends[rank].buffer) == before
+    for end in ends.values():
+        assert not end.cancel(), "there is no call"
+    if rank == -1:
+        assert ends[0].dequeue(timeout=0) == "one"
+    assert_goes_on(ends[-1], ends[0])
+
+
+def test_cancel_of_no_call_ends_no_later_one(make_ring: MakeRing) -> None:
+    ends, thread = asleep(make_ring, 0, "dequeue")
+    assert ends[0].cancel()
+    with pytest.raises(WaitCancelledError):
+        thread.outcome()
+    for _ in range(2):
+        with pytest.raises(WaitTimeoutError):
+            ends[0].dequeue(timeout=0)
+        assert not ends[0].cancel()
+    ends[0].close()
+    assert not ends[0].cancel()
+
+
+def test_cancel_in_the_middle_of_a_large_message_leaves_it_unfinished(make_ring: MakeRing) -> None:
+    ring = make_ring(max_chunks=2)
+    writer, reader = ends_of(ring)
+    data = bytes(range(250)) * 2
+    thread = Background(lambda: writer.send_bytes(data))
+    lies_down(ring, -1)
+    assert writer.cancel()
+    with pytest.raises(WaitCancelledError) as caught:
+        thread.outcome()
+    assert (caught.value.sent_bytes, caught.value.total_bytes) == (128, 500)
+    thread = Background(reader.recv_bytes)
+    lies_down(ring, 0)
+    assert reader.cancel()
+    with pytest.raises(WaitCancelledError):
+        thread.outcome()
+    thread = Background(writer.resume)
+    assert reader.recv_bytes(timeout=LONG_SECONDS) == data
+    assert thread.outcome()
+    assert_goes_on(writer, reader)
 
 
 def test_close_during_a_call_can_be_done_again(make_ring: MakeRing, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,6 +249,7 @@ def test_close_during_a_call_can_be_done_again(make_ring: MakeRing, monkeypatch:
     writer.enqueue(Calling("unpickled"))
     thread = Background(reader.dequeue)
     assert inside.wait(LONG_SECONDS)
+    assert not reader.cancel(), "it does not wait, and will not come to wait"
     for close in (reader.close, ring.close):
         with pytest.raises(EndpointBusyError, match="inside a call"):
             close()

@@ -1,35 +1,36 @@
-"""An interrupted call leaves the ring in order: nothing is torn, repeated or out of place, and no endpoint is stuck in use.
+"""An interrupted call leaves the ring in order: nothing is torn, lost, repeated or out of place, and no endpoint is stuck.
 
 On both backends: rows that are compiled to Python are met by interrupts inside; those in C are one instruction to CPython.
-``interrupting`` says how a ``KeyboardInterrupt`` is put at every place of a call at which CPython can raise one. The one loss
-that is allowed is documented in ``endpoint.py``: a message that was marked as read when the interrupt came, in ``dequeue``.
+``interrupting`` says how a ``KeyboardInterrupt`` is put at every place of a call at which CPython can raise one.
 """
 
 from __future__ import annotations
 
 import contextlib
+import copy
 import itertools
 import pickle
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from interrupting import Interrupted, untraced
 from interrupting import sweep as sweep_any
 from support import MakeRing, RunPython, Unloadable, ends_of
 
 import ringbuffer
-from ringbuffer import ShmRingBufferIO, endpoint
+from ringbuffer import ShmRingBufferIO
 from ringbuffer.errors import DecodeError, WaitTimeoutError
 from ringbuffer.memory.backend import NATIVE
 from ringbuffer.protocol import Case
-from ringbuffer.waiting import Backoff
+from ringbuffer.waiting import WaitOptions
 
 BODIES: dict[str, Callable[[], object]] = {"ends": lambda: None, "raises": lambda: 1 // 0}
 
 
-ROWS = ("begin", "where", "finish", "abort")
+ROWS = ("begin", "where", "finish", "abort", "send", "receive", "rest")
 """The functions that a table is made into."""
 ON_BOTH = pytest.mark.usefixtures("backend")
 
@@ -43,6 +44,11 @@ def sweep(call: Callable[[], Any], *must_meet: str) -> Iterator[Interrupted]:
 def message_of(number: int) -> tuple[int, bytes]:
     """Messages differ in length, and every byte says which message it is of, so that a torn one is noticed."""
     return number, payload_of(number)[: number % 40]
+
+
+def large_of(number: int) -> list[bytes]:
+    """A message of two blocks of 64 bytes."""
+    return [payload_of(number)]
 
 
 def payload_of(number: int) -> bytes:
@@ -86,40 +92,131 @@ def test_interrupts_come_where_cpython_looks() -> None:
 
 
 @ON_BOTH
-def test_interrupted_enqueue_sends_once_or_not_at_all(make_ring: MakeRing) -> None:
-    writer, reader = ends_of(make_ring(max_chunks=3))
+@pytest.mark.parametrize("size", ["small", "slow", "large"])
+def test_interrupted_enqueue_sends_once_or_not_at_all(size: str, make_ring: MakeRing) -> None:
+    """A large message, of which parts may be sent, is withdrawn by the next one."""
+    writer, reader = ends_of(make_ring(max_chunks=6))
+    make = large_of if size == "large" else message_of
     number = 0
 
     def send() -> None:
-        writer.enqueue(message_of(number), timeout=0)
+        writer.enqueue(make(number), timeout=0)
 
-    for outcome in sweep(send, "enqueue", "encode", "check_timeout", "begin", "where", "write_message", "finish", ""):
+    meets = {
+        "small": ("enqueue", "encode", "check_timeout", "send", ""),
+        "slow": ("enqueue", "_send_slowly", "_enter", "_deadline", "_send", "find", "begin", "fill", "finish", "sent", ""),
+        "large": ("enqueue", "_send_slowly", "_send", "next_part", "fill", "find", "begin", "where", "finish", "sent", ""),
+    }
+    for outcome in sweep(send, *meets[size]):
         try:
             found = reader.dequeue(timeout=0)
         except WaitTimeoutError:
             assert not outcome.returned
             send()
             found = reader.dequeue(timeout=0)
-        assert found == message_of(number)
+        assert found == make(number)
         assert_empty(reader)
         number += 1
+        if size == "slow":
+            writer._send = writer._shut
+
+
+def by_read(reader: ShmRingBufferIO) -> Any:
+    with reader.read(timeout=0) as message:
+        return bytes(message) if isinstance(message, memoryview) else copy.copy(message)
+
+
+TAKES: dict[str, Callable[[ShmRingBufferIO], Any]] = {
+    "dequeue": lambda reader: reader.dequeue(timeout=0),
+    "recv_bytes": lambda reader: reader.recv_bytes(timeout=0),
+    "read": by_read,
+}
+WAYS = {
+    "small": ("check_timeout", "receive", ""),
+    "slow": (
+        "_receive_slowly",
+        "_enter",
+        "next_message",
+        "lend",
+        "next_frame",
+        "find",
+        "_take",
+        "decode",
+        "finish",
+        "forget",
+        "",
+    ),
+    "large": (
+        "_receive_slowly",
+        "next_message",
+        "lend",
+        "_take",
+        "add",
+        "finish",
+        "_assembled",
+        "decode_assembled",
+        "forget",
+        "",
+    ),
+}
 
 
 @ON_BOTH
-def test_interrupted_dequeue_loses_only_what_it_has_marked(make_ring: MakeRing) -> None:
-    ring = make_ring(max_chunks=3)
-    writer, reader = ends_of(ring)
-    writer.enqueue(message_of(0))
-    calls = sweep(lambda: reader.dequeue(timeout=0), "dequeue", "check_timeout", "begin", "where", "decode", "finish", "")
-    for number, outcome in enumerate(calls):
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("take", ["dequeue", "recv_bytes"])
+def test_interrupted_receiving_loses_and_repeats_nothing(take: str, way: str, make_ring: MakeRing) -> None:
+    """The message comes with the next call, whichever it is."""
+    writer, reader = ends_of(make_ring(max_chunks=5))
+    make: Callable[[int], Any] = large_of if way == "large" else message_of
+    if take == "recv_bytes":
+        make = lambda number: payload_of(number) * (2 if way == "large" else 1)  # noqa: E731
+    next_takes = itertools.cycle([name for name in TAKES if take == "recv_bytes" or name != "recv_bytes"])
+    writer.enqueue(make(0))
+    meets = [name for name in WAYS[way] if name != "decode" or take == "dequeue"]
+    for number, outcome in enumerate(sweep(lambda: TAKES[take](reader), take, *meets)):
         if outcome.returned:
-            assert outcome.value == message_of(number)
-        elif ring.case(number % 3) is Case.READ_BY_ALL:
-            assert outcome.place == "dequeue", "nothing but the last instructions of dequeue comes after the mark"
+            assert outcome.value == make(number)
         else:
-            assert reader.dequeue(timeout=0) == message_of(number)
+            assert TAKES[next(next_takes)](reader) == make(number)
         assert_empty(reader)
-        writer.enqueue(message_of(number + 1), timeout=0)
+        writer.enqueue(make(number + 1), timeout=0)
+        reader._receive = reader._shut if way == "slow" else reader._fast_receive
+
+
+@ON_BOTH
+@pytest.mark.parametrize("body", BODIES)
+@pytest.mark.parametrize("kind", ["array", "large"])
+def test_interrupted_read_is_whole_or_comes_again(kind: str, body: str, make_ring: MakeRing) -> None:
+    """In its block, or put together; and where it was interrupted, nothing goes on to refer to the block."""
+    writer, reader = ends_of(make_ring(max_chunk_bytes=64 if kind == "large" else 400, max_chunks=3))
+    seen: list[Any] = []
+
+    def make(number: int) -> Any:
+        return large_of(number) if kind == "large" else np.full(20, number % 256, "u1")
+
+    def read() -> None:
+        with contextlib.suppress(ZeroDivisionError), reader.read(timeout=0) as message:
+            seen.append(bytes(message[0] if kind == "large" else message.tobytes()))
+            BODIES[body]()
+
+    writer.enqueue(make(0))
+    meets = ("lend", "forget") if kind == "large" else ("decode_views", "_take_in_place", "release", "_part", "_end", "let_go")
+    if body == "raises":
+        meets = tuple(name for name in meets if name != "forget")
+    for number, outcome in enumerate(sweep(read, "read", "__enter__", "leave", "_give_back", *meets, "")):
+        expected = payload_of(number) if kind == "large" else make(number).tobytes()
+        assert seen in ([], [expected])
+        try:
+            found = TAKES["dequeue" if number % 2 else "read"](reader)
+        except WaitTimeoutError:
+            assert seen
+            assert body == "ends"
+        else:
+            assert not outcome.returned or body == "raises"
+            assert bytes(found[0] if kind == "large" else found.tobytes()) == expected
+        assert_empty(reader)
+        seen.clear()
+        writer.enqueue(make(number + 1), timeout=0)
 
 
 @ON_BOTH
@@ -161,7 +258,7 @@ def test_interrupted_read_in_place_is_marked_or_comes_again(body: str, make_ring
 
     fill(writer, 0)
     ends_with = "finish" if body == "ends" else "abort"
-    for number, outcome in enumerate(sweep(read, "acquire_read", "__enter__", "begin", "where", ends_with, "")):
+    for number, outcome in enumerate(sweep(read, "acquire_read", "__enter__", "find", "begin", "where", ends_with, "")):
         if ring.case(number % 3) is Case.READ_BY_ALL:
             assert body == "ends"
             assert seen == [payload_of(number)]
@@ -176,6 +273,10 @@ def test_interrupted_read_in_place_is_marked_or_comes_again(body: str, make_ring
 
 
 def in_place(end: ShmRingBufferIO) -> None:
+    if end.reader_rank == 0 and not end._inbox.is_empty:  # what is kept comes first, and is in no block any more
+        with end.read(timeout=0) as message:
+            assert message == 0
+        return
     with end.acquire_write(timeout=0) if end.reader_rank == -1 else end.acquire_read(timeout=0) as block:
         assert len(block) == 64
 
@@ -240,6 +341,9 @@ CALLS: dict[str, Callable[[ShmRingBufferIO], object]] = {
     "acquire_write": lambda end: end.acquire_write(timeout=0).__enter__(),
     "dequeue": lambda end: end.dequeue(timeout=0),
     "acquire_read": lambda end: end.acquire_read(timeout=0).__enter__(),
+    "send_bytes": lambda end: end.send_bytes(b"not sent" * 20, timeout=0),
+    "recv_bytes": lambda end: end.recv_bytes(timeout=0),
+    "read": lambda end: end.read(timeout=0).__enter__(),
 }
 
 
@@ -248,7 +352,7 @@ CALLS: dict[str, Callable[[ShmRingBufferIO], object]] = {
 def test_interrupted_time_out_changes_nothing(call: str, make_ring: MakeRing) -> None:
     ring = make_ring(max_chunks=1)
     writer, reader = ends_of(ring)
-    writes = call in ("enqueue", "acquire_write")
+    writes = call in ("enqueue", "acquire_write", "send_bytes")
     if writes:
         writer.enqueue("one")
 
@@ -257,7 +361,7 @@ def test_interrupted_time_out_changes_nothing(call: str, make_ring: MakeRing) ->
             CALLS[call](writer if writes else reader)
 
     before = ring.flags(0)
-    for _ in sweep(wait, "_wait", "_timed_out", "describe_wait", ""):
+    for _ in sweep(wait, "_sleep", "_take_stock", "_timed_out", "describe", ""):
         assert ring.flags(0) == before
     if writes:
         assert reader.dequeue(timeout=0) == "one"
@@ -268,9 +372,10 @@ def test_interrupted_time_out_changes_nothing(call: str, make_ring: MakeRing) ->
 @ON_BOTH
 @pytest.mark.parametrize("rank", [-1, 0])
 def test_interrupted_wait_goes_on_where_it_stood(rank: int, make_ring: MakeRing, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The block is busy, and in the second pause the other side comes; the interrupt is before, during or after."""
+    """The block is busy, and before the first sleep the other side comes; the interrupt is before, during or after."""
     ring = make_ring(max_chunks=1)
-    writer, reader = ends_of(ring)
+    ends = [ShmRingBufferIO(ring, side, waiting=WaitOptions(1, 0.0)) for side in (-1, 0)]
+    writer, reader = ends
     number = 0
     came: list[object] = []
 
@@ -281,50 +386,58 @@ def test_interrupted_wait_goes_on_where_it_stood(rank: int, make_ring: MakeRing,
             writer.enqueue(message_of(number), timeout=0)
         came.append(number)
 
-    class Busy(Backoff):
-        def pause(self, left_seconds: float | None) -> float:
-            waited = super().pause(left_seconds)
-            if self._count == 2:
-                untraced(other_side)
-            return waited
+    rest = ends[1 + rank]._waiter._rest
 
-    monkeypatch.setattr(endpoint, "Backoff", Busy)
+    def come_and_rest(until: float) -> bool:
+        if not came:
+            untraced(other_side)
+        return rest(until)
+
+    monkeypatch.setattr(ends[1 + rank]._waiter, "_rest", come_and_rest)
     if rank == -1:
         writer.enqueue(message_of(-1))
-    calls = sweep(lambda: writer.enqueue(message_of(number)) if rank == -1 else reader.dequeue(), "_wait", "pause", "begin")
+    calls = sweep(lambda: writer.enqueue(message_of(number)) if rank == -1 else reader.dequeue(), "_sleep", "_rest", "rest")
     for outcome in calls:
         if not came:
             other_side()
         assert came == [number]
-        if outcome.returned:
-            assert rank == -1 or outcome.value == message_of(number)
-        elif rank == -1 and ring.case(0) is not Case.WRITTEN:
-            writer.enqueue(message_of(number), timeout=0)
-        elif rank == 0 and ring.case(0) is Case.WRITTEN:
-            assert reader.dequeue(timeout=0) == message_of(number)
+        if rank == -1:
+            if not outcome.returned and ring.case(0) is not Case.WRITTEN:
+                writer.enqueue(message_of(number), timeout=0)
+        else:
+            assert (outcome.value if outcome.returned else reader.dequeue(timeout=0)) == message_of(number)
         assert ring.case(0) is (Case.WRITTEN if rank == -1 else Case.READ_BY_ALL)
         came.clear()
         number += 1
 
 
 @ON_BOTH
-def test_interrupted_dequeue_of_what_cannot_be_unpickled_consumes_it_or_not(make_ring: MakeRing) -> None:
-    ring = make_ring(max_chunk_bytes=200, max_chunks=3)
-    writer, reader = ends_of(ring)
+@pytest.mark.parametrize("way", ["small", "slow", "read"])
+def test_interrupted_dequeue_of_what_cannot_be_unpickled_says_so_once(way: str, make_ring: MakeRing) -> None:
+    writer, reader = ends_of(make_ring(max_chunk_bytes=200, max_chunks=3))
+    told: list[bytes] = []
+    lost: list[Interrupted] = []
 
     def receive() -> None:
-        with contextlib.suppress(DecodeError):
-            reader.dequeue(timeout=0)
+        try:
+            TAKES["read" if way == "read" else "dequeue"](reader)
+        except DecodeError as error:
+            told.append(error.raw)
 
     writer.enqueue(Unloadable())
-    for number, outcome in enumerate(sweep(receive, "dequeue", "decode", "finish", "")):
-        if ring.case(number % 3) is Case.WRITTEN:
-            assert not outcome.returned
-            with pytest.raises(DecodeError) as caught:
-                reader.dequeue(timeout=0)
-            assert caught.value.raw == pickle.dumps(Unloadable(), 5)
+    meets = {"small": ("undecodable",), "slow": ("_take", "_again", "finish"), "read": ("decode_views", "finish", "forget")}
+    for outcome in sweep(receive, "receive", *meets[way], ""):
+        if not told:
+            with contextlib.suppress(WaitTimeoutError):
+                receive()
+        assert told in ([pickle.dumps(Unloadable(), 5)], []), "not twice"
         assert_empty(reader)
+        if not told:
+            lost.append(outcome)
+        told.clear()
         writer.enqueue(Unloadable(), timeout=0)
+        reader._receive = reader._shut if way == "slow" else reader._fast_receive
+    assert all(outcome.place in ("receive", "dequeue", "__enter__", "by_read") for outcome in lost), lost
 
 
 CREATE = """
