@@ -92,10 +92,15 @@ class Runner(Releasable, Protocol):
     while somebody is inside, while a block is held (between :data:`FOUND` and ``finish`` or ``abort``), and after ``release``.
     """
 
-    in_use: bool
-    """Set and cleared by the endpoint for its own calls; also true while somebody is inside."""
+    is_in_use: bool
+    """Stored by the endpoint for its own calls: an assignment, in which no interrupt can come."""
     pending: bytes | None
     """A message that is marked as read. Who has taken it from ``receive`` sets this to ``None``; until then it comes again."""
+
+    @property
+    def in_use(self) -> bool:
+        """Whether the endpoint says so, or somebody is inside."""
+        ...
 
     @property
     def pending_kind(self) -> int:

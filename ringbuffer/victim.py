@@ -39,7 +39,7 @@ class _Doomed:
         self._runner: Any = bind(program, segment, rank, stepping=True)
         self._program, self._segment = program, segment
         self._payload = next(one.row for one in program.instructions if one.row.is_payload)
-        self.in_use, self.pending, self.pending_kind, self.result, self.can_rest = False, None, 0, BUSY, True
+        self.is_in_use, self.pending, self.pending_kind, self.result, self.can_rest = False, None, 0, BUSY, True
         self.where, self.done, self.resume = self._runner.where, self._runner.done, self._runner.resume
 
     def release(self) -> None:
@@ -48,6 +48,11 @@ class _Doomed:
 
     def rouse(self) -> None:
         """Nobody else is in this process."""
+
+    @property
+    def in_use(self) -> bool:
+        """Whether the endpoint says so."""
+        return self.is_in_use
 
     def begin(self) -> int:
         result = self._run(self._runner.begin())

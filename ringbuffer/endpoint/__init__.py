@@ -174,7 +174,7 @@ class ShmRingBufferIO:
             self._send = self._fast_send
             return was_unfinished
         finally:
-            self._in_use = self._runner.in_use = False
+            self._in_use = self._runner.is_in_use = False
 
     def _send_slowly(self, call: str, kind: int, body: Any, timeout: float | None) -> None:
         self._enter(call)
@@ -182,7 +182,7 @@ class ShmRingBufferIO:
             self._outbox.send(kind, body, self._deadline(timeout))
             self._send = self._fast_send
         finally:
-            self._in_use = self._runner.in_use = False
+            self._in_use = self._runner.is_in_use = False
 
     def dequeue(self, timeout: float | None = None) -> Any:
         """Return the next object, waiting for it for up to ``timeout`` seconds (``None``: for ever). Its memory is its own.
@@ -246,7 +246,7 @@ class ShmRingBufferIO:
             self._receive = self._fast_receive
             return message
         finally:
-            self._in_use = self._runner.in_use = False
+            self._in_use = self._runner.is_in_use = False
 
     def broadcast_object(self, obj: Any = None, timeout: float | None = None) -> Any:
         """The same call on all sides: the writer sends ``obj`` and gets it back, a reader gets what was sent."""
@@ -306,7 +306,7 @@ class ShmRingBufferIO:
         try:
             self._waiter.peers.evict(rank)
         finally:
-            self._in_use = self._runner.in_use = False
+            self._in_use = self._runner.is_in_use = False
 
     def close(self) -> None:
         """End this endpoint, and give up its role; closing again does nothing. What it has published or not read stays as it
@@ -360,7 +360,7 @@ class ShmRingBufferIO:
         runner = self._runner
         while self._refuse is not None or self._in_use or runner.in_use:
             self._raise_if_unusable(call)
-        self._in_use = runner.in_use = True
+        self._in_use = runner.is_in_use = True
         self._waiter.is_cancelled = False
         self._send = self._receive = self._shut
 

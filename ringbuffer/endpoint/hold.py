@@ -75,7 +75,7 @@ class Hold:
             self._exit = leave
             end._holder = self
         except BaseException:
-            end._in_use = end._runner.in_use = False
+            end._in_use = end._runner.is_in_use = False
             raise
         return lent
 
@@ -138,7 +138,7 @@ class Hold:
             traceback.clear_frames(error.__traceback__)  # what they refer to would have escaped as long as the error is kept
             raise
         end._holder = self._exit = None
-        self._is_interrupted = end._in_use = end._runner.in_use = False
+        self._is_interrupted = end._in_use = end._runner.is_in_use = False
         if problem is not None:
             try:
                 raise problem

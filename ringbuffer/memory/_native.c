@@ -928,7 +928,8 @@ static PyMethodDef runner_methods[] = {
 };
 
 static PyGetSetDef runner_attributes[] = {
-    {"in_use", get_in_use, set_in_use, "Whether its caller says so, or somebody is inside: then no message goes through.", NULL},
+    {"in_use", get_in_use, NULL, "Whether its caller says so, or somebody is inside: then no message goes through.", NULL},
+    {"is_in_use", get_in_use, set_in_use, "The same; what is stored here is what the caller says.", NULL},
     {"pending", get_pending, set_pending, "A message that is marked as read, and that nobody has taken yet, or None.", NULL},
     {"pending_kind", get_pending_kind, NULL, "What kind of message was pending last.", NULL},
     {"result", get_result, NULL, "Why receive() had nothing to return.", NULL},

@@ -21,7 +21,9 @@ WHOLE: Final[int]
 COPY_MAX_BYTES: Final[int]
 
 class Runner:
-    in_use: bool
+    is_in_use: bool
+    @property
+    def in_use(self) -> bool: ...
     pending: bytes | None
     @property
     def pending_kind(self) -> int: ...

@@ -75,10 +75,6 @@ class PythonRunner:
         """Whether the endpoint says so, or somebody is inside. A message that goes through at once does not ask this."""
         return self.is_in_use or self._is_inside()
 
-    @in_use.setter
-    def in_use(self, is_in_use: bool) -> None:
-        self.is_in_use = is_in_use
-
     @property
     def views(self) -> tuple[PythonRunner]:
         """What to release before the segment is closed."""

@@ -207,7 +207,7 @@ def apply(side: Side, model: Model, operation: tuple[Any, ...]) -> None:
                 assert getattr(ends[1 + rank], call)() == (model.finish(1 + rank) if call == "finish" else ENDED)
                 model.held[1 + rank] = False
         case ("in use" | "not in use") as word, rank:
-            ends[1 + rank].in_use = model.in_use[1 + rank] = word == "in use"
+            ends[1 + rank].is_in_use = model.in_use[1 + rank] = word == "in use"
         case "damage", block, offset, value:
             side.segment.frame(block)[offset] = model.frames[block][offset] = value
 
@@ -386,9 +386,9 @@ def test_no_message_goes_through_where_the_runner_is_used_otherwise(make_side: M
     side = make_side(1)
     writer, reader = side.writer, side.readers[0]
     before = side.everything()
-    writer.in_use = reader.in_use = True
+    writer.is_in_use = reader.is_in_use = True
     assert [writer.send(BYTES, b""), nothing(reader)] == [BUSY, BUSY]
-    writer.in_use = reader.in_use = False
+    writer.is_in_use = reader.is_in_use = False
     assert side.everything() == before
     assert [writer.begin(), writer.send(BYTES, b""), writer.begin(), writer.send(BYTES, b"")] == [FOUND, BUSY, FOUND, BUSY]
     assert [writer.abort(), writer.send(BYTES, b"1")] == [ENDED, FOUND]
@@ -744,7 +744,7 @@ def test_what_the_attributes_in_c_refuse() -> None:
     side = Side(bind_native, Layout(1, CHUNK, 1))
     runner: Any = side.readers[0]
     try:
-        for name in ("in_use", "pending"):
+        for name in ("is_in_use", "pending"):
             with pytest.raises(AttributeError):
                 delattr(runner, name)
         for value in (b"", 0, "x"):
