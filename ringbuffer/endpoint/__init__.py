@@ -349,7 +349,8 @@ class ShmRingBufferIO:
         getattr(self, "_lenders", []).clear()
 
     def _deadline(self, timeout: float | None) -> float | None:
-        return None if timeout is None else _monotonic() + timeout
+        self._waiter.began = now = _monotonic()
+        return None if timeout is None else now + timeout
 
     def _enter(self, call: str) -> None:
         """Begin a call of the slow way: from here on the endpoint is in use, and the fast way shut.

@@ -22,7 +22,7 @@ from ringbuffer.ring import ShmRingBuffer
 from ringbuffer.waiting import NAP_SECONDS, SLICE_SECONDS, WaitOptions, warning_interval_seconds
 
 _log = logging.getLogger("ringbuffer")
-_monotonic, _yield = time.monotonic, os.sched_yield
+_monotonic = time.monotonic
 
 
 class Waiter:
@@ -39,6 +39,8 @@ class Waiter:
         self.peers = Peers(buffer, role.rank)
         self._buffer, self._role, self._runner, self.options = buffer, role, runner, options
         self._refusal = refusal
+        self.began = _monotonic()
+        """When the call that waits was made."""
         self._rank = role.rank
         self.is_cancelled = False
         """Set from any thread, behind which :meth:`rouse` is called: the present call ends, if it waits or comes to wait."""
@@ -55,9 +57,8 @@ class Waiter:
         """Return with the block found, or raise. ``deadline``: on the monotonic clock, or ``None``."""
         if self._runner.begin() == FOUND:
             return
-        started = _monotonic()
-        if not self._look_again(started, deadline):
-            self._sleep(started, deadline)
+        if not self._look_again(deadline):
+            self._sleep(self.began, deadline)
 
     def seek(self, timeout: float | None) -> bool:
         """Look again, as :meth:`find` does before it sleeps, but for a call of the runner's own. Whether there is a block now.
@@ -69,14 +70,14 @@ class Waiter:
             return False
         return self._runner.seek(options.spin_count, options.yield_seconds) == FOUND
 
-    def _look_again(self, started: float, deadline: float | None) -> bool:
+    def _look_again(self, deadline: float | None) -> bool:
         """Look again at once, and then between yields. Whether the block was found. Does not last longer than the deadline."""
         begin, options = self._runner.begin, self.options
         if self.peers.evicted and self.peers.read_for_the_evicted() and begin() == FOUND:
             return True
         yield_seconds = options.yield_seconds
         if deadline is not None:
-            yield_seconds = min(yield_seconds, deadline - started)
+            yield_seconds = min(yield_seconds, deadline - _monotonic())
         return self._runner.seek(options.spin_count, yield_seconds) == FOUND and begin() == FOUND
 
     def _sleep(self, started: float, deadline: float | None) -> None:

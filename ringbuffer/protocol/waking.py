@@ -280,17 +280,31 @@ def executed(table: Table, waking: Waking | None = None) -> Program:
 
 
 def can_sleep(program: Program) -> bool:
-    """Whether a waiting actor stays at its block."""
-    return not any(branch.edge is Edge.WAITED and branch.advance for one in program.instructions for _, branch in one.branches)
+    """Whether a waiting actor stays at its block, and can look at it again without doing anything to it."""
+    goes_on = any(branch.edge is Edge.WAITED and branch.advance for one in program.instructions for _, branch in one.branches)
+    between = program.instructions[: _behind_the_looks(program)]
+    touches = any(not one.row.is_look and (one.row.is_payload or _is_of_block(one.row)) for one in between)
+    return not goes_on and not touches
+
+
+def _is_of_block(row: Row) -> bool:
+    return row.access.flag is not None and row.access.flag is not Flag.LOCK
+
+
+def _behind_the_looks(program: Program) -> int:
+    return max((one.pc for one in program.instructions if one.row.is_look), default=FIRST_PC - 1) + 1
 
 
 def with_waking(program: Program, waking: Waking | None = None) -> Program:
     """``program`` with the rows of ``waking``: finishing leads to waking, and waiting to lying down.
 
-    Raises :class:`VariantError` for a table whose actor goes on while it waits.
+    Raises :class:`VariantError` for a table whose actor cannot sleep on its block.
     """
     if not can_sleep(program):
-        raise VariantError(f"this {program.role.value} goes on to other blocks while it waits, and cannot sleep on one")
+        raise VariantError(
+            f"this {program.role.value} goes on to other blocks while it waits, or does something between its looks, and cannot"
+            " sleep on one"
+        )
     return Program(program.role, tuple(_Composer(program, (waking or Waking()).of_role(program.role)).instructions()))
 
 
@@ -299,7 +313,7 @@ class _Composer:
 
     def __init__(self, program: Program, rows: Waking) -> None:
         self._program, self._rows = program, rows
-        self._after_looks = max((one.pc for one in program.instructions if one.row.is_look), default=FIRST_PC - 1) + 1
+        self._after_looks = _behind_the_looks(program)
         self._looks = program.instructions[: self._after_looks] if rows.looks_before else ()
         lying_down = [row for row in rows.sleeping if row.id != GETS_UP]
         place = next((at for at, row in enumerate(lying_down) if row.id == rows.looks_before), len(lying_down))

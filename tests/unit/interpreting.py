@@ -164,9 +164,7 @@ class Interpreter:
 
 def with_access(row_id: str, access: Access) -> Waking:
     """The shipped rows of sleeping and waking, one of them with another access."""
-    rows = [
-        tuple(replace(row, access=access) if row.id == row_id else row for row in part) for part in (SLEEPING, WAKING)
-    ]
+    rows = [tuple(replace(row, access=access) if row.id == row_id else row for row in part) for part in (SLEEPING, WAKING)]
     return Waking(sleeping=rows[0], waking=rows[1])
 
 

@@ -463,7 +463,7 @@ def test_interrupted_messages_are_sent_once(make_side: MakeSide) -> None:
     side = make_side(1, blocks=4)
     writer, reader = side.writer, side.readers[0]
     data = [b"0"]
-    for outcome in sweep(lambda: writer.send(BYTES, data[0]), *(["send", "_free"] if isinstance(writer, PythonRunner) else [])):
+    for outcome in sweep(lambda: writer.send(BYTES, data[0]), *(["send"] if isinstance(writer, PythonRunner) else [])):
         got = []
         while reader.receive(None) is not reader:
             got.append(taken(reader, None))
@@ -485,7 +485,7 @@ def test_interrupted_messages_are_received_once_and_in_order(make_side: MakeSide
             box[0] = found
             reader.pending = None
 
-    for _ in sweep(take, *(["receive", "_free"] if isinstance(reader, PythonRunner) else ["take"])):
+    for _ in sweep(take, "receive" if isinstance(reader, PythonRunner) else "take"):
         if box[0] is not None:
             assert box == [expected]
             expected, box[0] = expected + 1, None
@@ -756,3 +756,29 @@ def test_what_the_attributes_in_c_refuse() -> None:
         assert runner.views == (runner,)
     finally:
         side.close()
+
+
+# Looking again.
+
+
+def test_seek_finds_and_does_not_hold(make_side: MakeSide) -> None:
+    """What it finds, the next call finds again; a block that is held is nobody's to look for."""
+    side = make_side(1, blocks=4)
+    reader = side.readers[0]
+    assert (side.writer.seek(3, 0.0), reader.seek(3, 0.0)) == (FOUND, WAIT)
+    assert side.writer.send(BYTES, b"one") == FOUND
+    assert reader.seek(0, 0.0) == FOUND
+    assert reader.receive(None) == b"one"
+    reader.pending = None
+    assert reader.seek(0, 1e-6) == WAIT
+    assert side.writer.begin() == FOUND
+    assert side.writer.seek(0, 0.0) == BUSY
+    side.writer.abort()
+
+
+def test_seek_ends_when_it_is_roused(make_side: MakeSide) -> None:
+    """However long it would give the processor away."""
+    side = make_side(1, blocks=4)
+    reader = side.readers[0]
+    reader.rouse()
+    assert reader.seek(0, 3600.0) == WAIT

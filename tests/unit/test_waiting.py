@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from support import MakeRing, ends_of
 
-from ringbuffer import ShmRingBuffer, ShmRingBufferIO
+from ringbuffer import ShmRingBuffer, ShmRingBufferIO, endpoint
 from ringbuffer.endpoint import waiter
 from ringbuffer.errors import RingBufferError, WaitTimeoutError
 from ringbuffer.memory.participants import Role
@@ -52,12 +52,12 @@ class Clock:
 
     now: float = 1000.0
     tick: float = 0.0
-    yields: int = 0
     looks: int = 0
     on_rest: Callable[[], object] | None = None
 
     def __post_init__(self) -> None:
         self.slept: list[float] = []
+        self.sought: list[tuple[int, float]] = []
 
     def monotonic(self) -> float:
         self.now += self.tick
@@ -68,10 +68,6 @@ class Clock:
         self.now += seconds
         if self.on_rest is not None:
             self.on_rest()
-
-    def sched_yield(self) -> None:
-        self.yields += 1
-        self.now += 1e-6
 
     def govern(self, end: ShmRingBufferIO) -> None:
         """Let the endpoint's waits take their time from here, and count its looks."""
@@ -92,6 +88,11 @@ class Governed:
         found: int = self._runner.begin()
         return found
 
+    def seek(self, spin_count: int, yield_seconds: float) -> int:
+        self._clock.sought.append((spin_count, yield_seconds))
+        found: int = self._runner.seek(0, 0.0)
+        return found
+
     def rest(self, timeout_seconds: float) -> int:
         self._clock.sleep(timeout_seconds)
         found: int = self._runner.rest(0)
@@ -102,29 +103,30 @@ class Governed:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
     monkeypatch.setattr(waiter, "_monotonic", clock.monotonic)
-    monkeypatch.setattr(waiter, "_yield", clock.sched_yield)
     monkeypatch.setattr(waiter, "time", clock)
-    monkeypatch.setattr(ShmRingBufferIO, "_deadline", lambda _, timeout: None if timeout is None else clock.now + timeout)
+    monkeypatch.setattr(endpoint, "_monotonic", clock.monotonic)
     return clock
 
 
 @pytest.mark.parametrize(("spin_count", "yields"), [(0, 0), (20, 0), (0, 7), (3, 5)])
 def test_waiter_looks_again_then_yields_then_sleeps(spin_count: int, yields: int, clock: Clock, make_ring: MakeRing) -> None:
-    """How often, says who makes the endpoint. Counted up to the first sleep."""
+    """How often and how long, says who makes the endpoint; the runner does it (test_runner.py)."""
     ring = make_ring()
     writer = ShmRingBufferIO(ring, -1)
     options = WaitOptions(spin_count=spin_count, yield_seconds=yields * 1e-6)
     reader = ShmRingBufferIO(ring, 0, waiting=options)
     clock.govern(reader)
-    before: list[tuple[int, int]] = []
+    before: list[list[tuple[int, float]]] = []
 
     def send() -> None:
-        before.append((clock.looks, clock.yields))
+        before.append(list(clock.sought))
         writer.enqueue("one", timeout=0)
 
     clock.on_rest = send
     assert reader.dequeue() == "one"
-    assert before == [(1 + spin_count + yields, yields)]
+    assert len(before) == 1
+    assert before[0] == len(before[0]) * [(spin_count, pytest.approx(yields * 1e-6))]
+    assert before[0]
     assert clock.slept == [pytest.approx(SLICE_SECONDS)]
 
 
