@@ -21,7 +21,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any, Final
 
 from ringbuffer.endpoint import ShmRingBufferIO
-from ringbuffer.errors import RingBufferError, WaitTimeoutError
+from ringbuffer.errors import PeerDied, RingBufferError, WaitTimeoutError
 from ringbuffer.protocol import PROTOCOL, Variant
 from ringbuffer.ring import ShmRingBuffer
 
@@ -155,6 +155,8 @@ def _receive(reader: ShmRingBufferIO) -> Any:
     while True:
         try:
             return reader.dequeue(timeout=SLICE_SECONDS)
+        except PeerDied as error:
+            raise _ParentGone from error
         except WaitTimeoutError as error:
             waited += error.waited_seconds
             if parent is not None and not parent.is_alive():
@@ -231,6 +233,10 @@ def _send(writer: ShmRingBufferIO, message: dict[str, Any], workers: list[BasePr
     while True:
         try:
             return writer.enqueue(message, timeout=SLICE_SECONDS)
+        except PeerDied as error:
+            workers[error.rank].join(SLICE_SECONDS)
+            exit_code = workers[error.rank].exitcode
+            raise RunFailed(f"reader {error.rank} died (exit code {exit_code}) before it had read all") from error
         except WaitTimeoutError as error:
             waited += error.waited_seconds
             for rank in error.missing_ranks:

@@ -69,7 +69,7 @@ class Encoder:
         owners: list[object] = []
 
         def take(buffer: pickle.PickleBuffer) -> bool:
-            raw = buffer.raw()
+            raw = _raw(buffer)
             if raw.nbytes < OUT_OF_BAND_BYTES_MIN:
                 return True
             buffers.append(raw)
@@ -181,7 +181,25 @@ def as_bytes_view(data: Any) -> memoryview:
         raise TypeError(
             f"the bytes of this {type(data).__name__} do not lie one after the other: send a copy that is contiguous"
         )
-    return pickle.PickleBuffer(data).raw()
+    return _raw(pickle.PickleBuffer(data))
+
+
+def _raw(buffer: pickle.PickleBuffer) -> memoryview:
+    """The bytes of a buffer, one after the other.
+
+    A view that refers to a view is never kept: where CPython (3.11) collects both as garbage, as part of an error's traceback,
+    say, it crashes. Two views of the same memory do not refer to each other.
+    """
+    raw = buffer.raw()
+    lender = raw.obj
+    if type(lender) is not memoryview or not raw.nbytes:
+        return raw if raw.nbytes else memoryview(b"")
+    try:
+        return lender.cast("B")
+    except TypeError:  # of elements that a view can only show as they are
+        return memoryview(raw.tobytes())
+    finally:
+        raw.release()
 
 
 def spans(body: memoryview) -> tuple[tuple[int, int], list[tuple[int, int]]]:

@@ -26,7 +26,6 @@ import os
 import pickle
 import time
 import weakref
-from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Final
 
@@ -37,7 +36,7 @@ from ringbuffer.endpoint.hold import READ, Hold, MessageHold
 from ringbuffer.endpoint.inbox import RECEIVE, Inbox
 from ringbuffer.endpoint.outbox import Outbox
 from ringbuffer.endpoint.peers import resumes_at
-from ringbuffer.endpoint.refusals import Refusal, closed_error, forked_error, wrong_side_error
+from ringbuffer.endpoint.refusals import Refusal, closed_error, forked_error, shut_by, wrong_side_error
 from ringbuffer.endpoint.waiter import Waiter
 from ringbuffer.errors import EndpointBusyError, RankError, RingBufferError
 from ringbuffer.memory import participants
@@ -98,7 +97,7 @@ class ShmRingBufferIO:
         self._runner = runner = self._bind(executed(table), buffer.segment, self.reader_rank)
         runner.resume(resumes_at(buffer, self._claim))
         self._send, self._receive = self._fast_send, self._fast_receive = runner.send, runner.receive
-        self._shut = _shut_by(runner)
+        self._shut = shut_by(runner)
         view = buffer.segment.frame if self.role is Role.WRITER else buffer.segment.readonly_frame
         self._frames = [view(block) for block in blocks]
         self._lenders = [buffer.segment.payload(block) for block in blocks]
@@ -263,8 +262,7 @@ class ShmRingBufferIO:
         """
         if self._refuse_write is not None:
             raise self._refuse_write(self, "acquire_write")
-        if timeout is not None:
-            check_timeout(timeout)
+        check_timeout(timeout)
         return Hold(self, timeout)
 
     def acquire_read(self, timeout: float | None = None) -> Hold:
@@ -279,8 +277,7 @@ class ShmRingBufferIO:
     def _check_reads(self, call: str, timeout: float | None) -> None:
         if self._refuse_read is not None:
             raise self._refuse_read(self, call)
-        if timeout is not None:
-            check_timeout(timeout)
+        check_timeout(timeout)
 
     def cancel(self) -> bool:
         """End the call that another thread has going on this endpoint, if it waits or comes to wait: it raises
@@ -309,12 +306,10 @@ class ShmRingBufferIO:
             self._in_use = self._runner.is_in_use = False
 
     def close(self) -> None:
-        """End this endpoint, and give up its role; closing again does nothing. What it has published or not read stays as it
-        is.
+        """End this endpoint, and give up its role; closing again does nothing. What it has published or not read stays.
 
-        A call that waits in another thread ends with :class:`ClosedError`.
-
-        An endpoint that :func:`create_from_process_group` has made closes its ring as well, and the writer's unlinks it.
+        A call that waits in another thread ends with :class:`ClosedError`. An endpoint that :func:`create_from_process_group`
+        has made closes its ring as well, and the writer's unlinks it.
         Raises :class:`EndpointBusyError` while a block is held inside a ``with``.
         """
         self._close_endpoint()
@@ -402,15 +397,6 @@ class ShmRingBufferIO:
         if self._refuse is not None:
             raise self._refuse(self, "describe_wait")
         return self._waiter.describe(waited_seconds)
-
-
-def _shut_by(runner: Runner) -> Callable[..., Any]:
-    """What stands in the place of the fast way while it is shut: it sends nothing and has nothing to return."""
-
-    def nothing(*_: object) -> Runner:
-        return runner
-
-    return nothing
 
 
 def _after_fork_in_child() -> None:

@@ -107,7 +107,7 @@ def test_reader_that_is_killed_is_named_and_can_be_evicted_or_followed(when: str
         if when == "asleep":
             sleeps(ring, 1)
         kill(process)
-        unread = [] if when == "asleep" else ["one"]
+        unread: list[object] = [] if when == "asleep" else ["one"]
         for number in range(BLOCKS - len(unread)):
             writer.enqueue(number)
             assert reader.dequeue() == number

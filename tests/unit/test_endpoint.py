@@ -24,7 +24,7 @@ from support import (
 )
 
 from ringbuffer import ShmRingBuffer, ShmRingBufferIO
-from ringbuffer.codec.frames import FRAME_BYTES, Frame
+from ringbuffer.codec.frames import Frame
 from ringbuffer.errors import (
     BlockEscapedError,
     DecodeError,
@@ -39,6 +39,7 @@ from ringbuffer.errors import (
     WrongSideError,
 )
 from ringbuffer.memory.backend import PYTHON, VARIABLE
+from ringbuffer.memory.layout import FRAME_BYTES
 from ringbuffer.memory.participants import Presence, Role
 from ringbuffer.protocol import ORIGINAL, PROTOCOL, Case, Variant
 

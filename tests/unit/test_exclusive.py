@@ -32,6 +32,12 @@ WAITING = [
 SIDES = [*WAITING, (-1, "resume"), (-1, "evict")]
 
 
+def leave(end: ShmRingBufferIO) -> None:
+    """Leave the ``with`` that a call in another thread has entered, if it was one."""
+    if end._holder is not None:
+        end._holder.leave(None, None, None)
+
+
 @pytest.mark.parametrize("where", ["nested", "other thread"])
 @pytest.mark.parametrize(("rank", "use"), SIDES)
 def test_second_use_of_a_held_block_changes_nothing(rank: int, use: str, where: str, make_ring: MakeRing) -> None:
@@ -65,11 +71,11 @@ def test_second_use_of_a_held_block_changes_nothing(rank: int, use: str, where: 
 def test_second_use_during_dequeue_is_refused(use: str, way: str, make_ring: MakeRing) -> None:
     """While the other thread unpickles: what it gets is whole, and the message after it stays."""
     writer, reader = ends_of(make_ring(max_chunk_bytes=128))
-    inside, leave = threading.Event(), threading.Event()
+    inside, go_on = threading.Event(), threading.Event()
 
     def stop() -> str:
         inside.set()
-        assert leave.wait(LONG_SECONDS)
+        assert go_on.wait(LONG_SECONDS)
         return "one"
 
     Calling.call = stop
@@ -84,10 +90,10 @@ def test_second_use_during_dequeue_is_refused(use: str, way: str, make_ring: Mak
     assert inside.wait(LONG_SECONDS)
     with pytest.raises(EndpointBusyError, match="in another call"):
         USES[use](reader)
-    leave.set()
+    go_on.set()
     if way == "read":
         assert thread.outcome() == "one"
-        reader._holder.leave(None, None, None)
+        leave(reader)
         assert reader.dequeue(timeout=0) == "two"
         assert_goes_on(writer, reader)
         return
@@ -177,8 +183,7 @@ def test_other_side_wakes_a_waiter(rank: int, use: str, make_ring: MakeRing) -> 
     if rank == 0:
         assert bytes(found)[:3] == b"two"
     del found, thread
-    if ends[rank]._holder is not None:
-        ends[rank]._holder.leave(None, None, None)
+    leave(ends[rank])
     assert ends[rank].buffer.flags(0) == (b"\1\0" if rank == -1 else b"\1\1")
 
 
@@ -238,11 +243,11 @@ def test_close_during_a_call_can_be_done_again(make_ring: MakeRing, monkeypatch:
     monkeypatch.setattr(endpoint, "LEAVE_SECONDS", 0.01)
     ring = make_ring()
     writer, reader = ends_of(ring)
-    inside, leave = threading.Event(), threading.Event()
+    inside, go_on = threading.Event(), threading.Event()
 
     def stop() -> str:
         inside.set()
-        assert leave.wait(LONG_SECONDS)
+        assert go_on.wait(LONG_SECONDS)
         return "one"
 
     Calling.call = stop
@@ -253,7 +258,7 @@ def test_close_during_a_call_can_be_done_again(make_ring: MakeRing, monkeypatch:
     for close in (reader.close, ring.close):
         with pytest.raises(EndpointBusyError, match="inside a call"):
             close()
-    leave.set()
+    go_on.set()
     assert thread.outcome() == "one"
     reader.close()
     ring.close()

@@ -404,3 +404,16 @@ def test_error_does_not_keep_the_block() -> None:
             read(block.kind, block.body())
         assert block.is_free
         assert caught.value.__cause__ is not None
+
+
+@pytest.mark.parametrize("make", [lambda view: as_bytes_view(view), lambda view: Encoder().encode(pickle.PickleBuffer(view))])
+@pytest.mark.parametrize(
+    "view", [memoryview(b"abcdefgh"), memoryview(array.array("i", [1, 2])), memoryview(np.ones((2, 3), ">i8").data)], ids=repr
+)
+def test_no_view_refers_to_a_view(make: Any, view: memoryview) -> None:
+    """As garbage in one cycle the two would make CPython 3.11 crash."""
+    made = make(view)
+    for piece in made._pieces if isinstance(made, Gathered) else [made]:
+        assert not isinstance(piece, memoryview) or not isinstance(piece.obj, memoryview)
+    if not isinstance(made, Gathered):
+        assert made == view.tobytes()

@@ -242,7 +242,7 @@ def damaged(ring: ShmRingBuffer, block: int, field: str, value: int) -> Iterator
         good.write(frame)
 
 
-WAYS: Final = {
+WAYS: Final[dict[str, Callable[[ShmRingBufferIO], Any]]] = {
     **TAKES,
     "acquire_read": lambda reader: reader.acquire_read(timeout=0).__enter__(),
 }

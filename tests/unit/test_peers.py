@@ -167,7 +167,7 @@ def test_who_comes_or_leaves_while_it_is_asked_for_is_not_called_dead(
     role = Role(ring.segment, rank)
     ends: list[ShmRingBufferIO] = []
     is_held = Segment.is_held
-    seen = []
+    seen: list[bool] = []
 
     def come_or_leave(segment: Segment, offset: int) -> bool:
         found = is_held(segment, offset)
@@ -287,7 +287,7 @@ def test_newcomer_waits_for_the_end_of_a_moments_standing_in(
             role.stand_back()
 
     with monkeypatch.context() as patched:
-        patched.setattr(participants.os, "sched_yield", sched_yield)
+        patched.setattr(os, "sched_yield", sched_yield)
         reader = ShmRingBufferIO(other_ring(ring), 0)
     assert len(yields) == 3
     assert_goes_on(writer, reader)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import pickle
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 from support import ALIASES, SHM, MakeRing, RunPython, ends_of, held, is_mapped
@@ -17,7 +18,9 @@ from ringbuffer.errors import (
     GeometryError,
     SegmentFormatError,
     SegmentMissingError,
+    WaitTimeoutError,
 )
+from ringbuffer.memory.shared import NAME_PREFIX
 from ringbuffer.protocol import ORIGINAL, PROTOCOL, Case, Variant
 
 
@@ -196,6 +199,41 @@ def test_ring_that_is_dropped_leaves_nothing() -> None:
     gc.collect()
     assert not (SHM / name).exists()
     assert not is_mapped(name)
+
+
+def resources() -> tuple[int, int]:
+    """The files that this process has open, and the parts of rings that it has in its memory."""
+    maps = Path("/proc/self/maps").read_text()
+    return len([*Path("/proc/self/fd").iterdir()]), maps.count(NAME_PREFIX)
+
+
+@pytest.mark.usefixtures("backend")
+@pytest.mark.parametrize("ending", ["closed", "dropped"])
+def test_rings_that_have_ended_keep_no_file_and_no_memory(ending: str) -> None:
+    """After everything that opens a file: roles that are asked for, and that somebody stands in for."""
+    gc.collect()
+    before = resources()
+    kept: list[object] = []
+    for _ in range(20):
+        ring = ShmRingBuffer(2, 64, 2)
+        other = attached(ring)
+        writer, reader = ShmRingBufferIO(ring, -1), ShmRingBufferIO(other, 0)
+        writer.evict(1)
+        for number in range(5):
+            writer.enqueue(number, timeout=0)
+            assert reader.dequeue(timeout=0) == number
+        with pytest.raises(WaitTimeoutError):
+            reader.dequeue(timeout=0)
+        assert resources() > before
+        if ending == "closed":
+            kept += [ring, other, writer, reader]
+            other.close()
+            ring.unlink()
+            ring.close()
+    del ring, other, writer, reader
+    if ending == "dropped":
+        gc.collect()
+    assert resources() == before
 
 
 def test_attached_ring_that_is_dropped_unlinks_nothing(make_ring: MakeRing) -> None:

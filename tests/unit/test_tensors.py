@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copyreg
+import gc
 import pickle
 import warnings
 from collections.abc import Iterator
@@ -12,12 +13,13 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from support import MakeRing, ends_of  # noqa: E402
 from test_message import Block, roundtrips  # noqa: E402
 
 from ringbuffer.codec import tensors  # noqa: E402
 from ringbuffer.codec.frames import Gathered  # noqa: E402
 from ringbuffer.codec.message import Encoder  # noqa: E402
-from ringbuffer.errors import EncodeError, ReadOnlyError  # noqa: E402
+from ringbuffer.errors import BlockEscapedError, EncodeError, ReadOnlyError, WaitTimeoutError  # noqa: E402
 
 NAMES = "float32 float64 float16 bfloat16 bool uint8 int8 int64 complex64 complex128 float8_e4m3fn float8_e5m2 uint16 uint32"
 DTYPES = [getattr(torch, name) for name in NAMES.split() if hasattr(torch, name)]
@@ -246,3 +248,36 @@ def test_result_of_a_computation_is_the_readers_own() -> None:
     views.release()
     assert block.is_free
     assert grad.tolist() == [2.0] * 50
+
+
+def test_reader_of_a_ring_gets_tensors_in_their_block_and_says_who_writes_to_them(make_ring: MakeRing) -> None:
+    writer, reader = ends_of(make_ring(max_chunk_bytes=500))
+    sent = {"weights": torch.arange(50, dtype=torch.float32), "text": "beside it"}
+    writer.enqueue(sent, timeout=0)
+    with pytest.raises(ReadOnlyError, match="a tensor of shape"), reader.read(timeout=0) as message:
+        message["weights"][0] = 7
+    message = None
+    with reader.read(timeout=0) as message:
+        with reader.buffer.segment.frame(0) as block:
+            start = torch.frombuffer(block, dtype=torch.uint8).data_ptr()
+        assert start < message["weights"].data_ptr() < start + 532
+        assert message["weights"].tolist() == [7.0, *range(1, 50)], "what was written was noticed, and not undone"
+    assert message["weights"].numel() == 0
+    writer.enqueue(sent, timeout=0)
+    kept = []
+    with pytest.raises(BlockEscapedError), reader.read(timeout=0) as message:
+        kept.append(message["weights"][3:])
+    kept.clear()
+    assert reader.dequeue(timeout=0)["weights"].equal(sent["weights"])
+
+
+def test_error_about_a_tensor_is_garbage_like_any_other(make_ring: MakeRing) -> None:
+    """It refers to views of the tensor's memory; one that refers to another would make CPython crash here."""
+    writer, _ = ends_of(make_ring(max_chunks=1))
+    writer.enqueue(1)
+    for sent in (torch.ones(100), memoryview(bytes(300))):
+        with pytest.raises(WaitTimeoutError) as caught:
+            writer.enqueue(sent, timeout=0) if isinstance(sent, torch.Tensor) else writer.send_bytes(sent, timeout=0)
+        caught.value.__dict__["itself"] = caught.value
+        del caught, sent
+        gc.collect()
