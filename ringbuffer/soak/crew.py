@@ -220,7 +220,7 @@ class Crew:
         self.faults += place.worker.said()
         if process.returncode == -signal.SIGKILL and change.is_kill:
             place.killed += 1
-            place.was_killed = True
+            place.was_killed, place.worker.is_attached = True, False
         else:  # it left, or had come to the end of the stream
             place.replaced += 1
         return True

@@ -20,7 +20,7 @@ from ringbuffer.endpoint import ShmRingBufferIO
 from ringbuffer.errors import FrameError, RingBufferError, WaitTimeoutError
 from ringbuffer.memory.participants import Role
 from ringbuffer.ring import ShmRingBuffer
-from ringbuffer.soak.stream import RAW, Shape, Stream, is_message, receive, receive_any
+from ringbuffer.soak.stream import OtherMessage, Shape, Stream, is_message, receive, receive_any
 
 SLICE_SECONDS: Final = 0.25
 """How long a wait lasts before one looks what else there is."""
@@ -134,8 +134,8 @@ class _Reader:
                 if self.is_alone() or (words[LEAVE] and self._is_between(number)):
                     break
                 continue
-            except FrameError as error:
-                found = self._receive_other(error, is_raw=expected[0] != RAW)
+            except (FrameError, OtherMessage):
+                found = receive_any(self._end, SLICE_SECONDS)
             number = number + 1 if found is None else self._judge(number, found)
             words[NEXT] = number
             if words[LEAVE]:
@@ -165,15 +165,6 @@ class _Reader:
         self._words[REATTACHED] += 1
 
     # ---- What is wrong -----------------------------------------------------------------------------------------------------
-
-    def _receive_other(self, error: FrameError, *, is_raw: bool) -> Any:
-        """The message that is of another kind than the one due. Raises the error again where there is none to be had."""
-        for raw in (is_raw, not is_raw):
-            try:
-                return receive_any(self._end, SLICE_SECONDS, is_raw=raw)
-            except (FrameError, WaitTimeoutError):
-                continue
-        raise error
 
     def _judge(self, due: int, found: Any) -> int:
         """Say what is wrong with a message that is not the one due. The number that is due next."""

@@ -14,12 +14,14 @@ from __future__ import annotations
 import pickle
 import random
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any, Final, TypeAlias
 
 from ringbuffer.codec.message import Encoder
 from ringbuffer.endpoint import ShmRingBufferIO
+from ringbuffer.errors import FrameError
 
 PLANS: Final = 4093
 """A prime, so that no number of blocks has a part in it."""
@@ -33,6 +35,8 @@ BYTES_RECEIVED, BYTES_DEQUEUED, BYTES_READ, OBJECT, OBJECT_READ, GATHERED, GATHE
 _KINDS: Final = ("bytes", "bytes", "bytes", "object", "object", "object with a buffer", "object with a buffer", "block")
 _OFTEN: Final = (600, 200, 30, 110, 10, 15, 10, 25)
 """Of a thousand messages about so many are of each kind: those most that take least time."""
+
+_OBJECTS: Final = frozenset((OBJECT, OBJECT_READ, GATHERED, GATHERED_READ))
 
 SMALL_BYTES_MAX: Final = 200
 PARTS_MAX: Final = 4
@@ -54,35 +58,38 @@ Message: TypeAlias = tuple[int, bytes, bytes]
 """What one message is: how it is sent, its number in eight bytes, and its body."""
 
 
+class OtherMessage(Exception):
+    """A block that was written in place is not the one that was expected."""
+
+
 class Stream:
     """The messages of that shape."""
 
     def __init__(self, shape: Shape) -> None:
-        draw = random.Random(shape.seed)
-        self._shape = shape
-        sizes = [self._size(draw) for _ in range(PLANS)]
+        draw, chunk, ring = random.Random(shape.seed), shape.chunk_bytes, shape.chunk_bytes * shape.blocks
+        ranges = (
+            (0, min(SMALL_BYTES_MAX, chunk)),
+            (chunk // 2, chunk),
+            (chunk + 1, PARTS_MAX * chunk),
+            (ring + 1, ring * 3 // 2),
+        )
+        sizes = [draw.randint(*some) for some in draw.choices(ranges, _SIZES_OFTEN, k=PLANS)]
+        kinds = draw.choices(range(len(_OFTEN)), _OFTEN, k=PLANS)
+        starts = [draw.randrange(_POOL_BYTES) for _ in range(PLANS)]
+        kinds = [BYTES_RECEIVED if kind == RAW and size > chunk else kind for kind, size in zip(kinds, sizes, strict=True)]
         self._pool = draw.randbytes(_POOL_BYTES + max(sizes) + SHIFTS)
-        self._plans = [(self._kind(draw, size), size, draw.randrange(_POOL_BYTES)) for size in sizes]
-        self._parts = [self._count_parts(number) for number in range(PLANS)]
+        self._plans = list(zip(kinds, sizes, starts, strict=True))
+        encode = Encoder().encode
+        self._parts = [max(1, -(-self._encoded_bytes(number, encode) // chunk)) for number in range(PLANS)]
         self._before = [0, *accumulate(self._parts)]
 
-    def _size(self, draw: random.Random) -> int:
-        chunk, ring = self._shape.chunk_bytes, self._shape.chunk_bytes * self._shape.blocks
-        small = (0, min(SMALL_BYTES_MAX, chunk))
-        ranges = (small, (chunk // 2, chunk), (chunk + 1, PARTS_MAX * chunk), (ring + 1, ring + ring // 2))
-        return draw.randint(*draw.choices(ranges, _SIZES_OFTEN)[0])
-
-    def _kind(self, draw: random.Random, size: int) -> int:
-        kind = draw.choices(range(len(_OFTEN)), _OFTEN)[0]
-        return BYTES_RECEIVED if kind == RAW and size > self._shape.chunk_bytes else kind
-
-    def _count_parts(self, number: int) -> int:
-        how, stamp, body = self.message(number)
-        length = len(body)
-        if how not in (BYTES_RECEIVED, BYTES_DEQUEUED, BYTES_READ, RAW):
-            encoded: Any = Encoder().encode(_object(how, stamp, body))
-            length = len(encoded) if isinstance(encoded, bytes) else encoded.total_bytes
-        return max(1, -(-length // self._shape.chunk_bytes))
+    def _encoded_bytes(self, number: int, encode: Callable[[object], Any]) -> int:
+        how, size, _ = self._plans[number]
+        if how not in _OBJECTS:
+            return size
+        _, stamp, body = self.message(number)
+        encoded = encode(_object(how, stamp, body))
+        return len(encoded) if isinstance(encoded, bytes) else encoded.total_bytes
 
     def message(self, number: int) -> Message:
         """What is sent as that number."""
@@ -123,7 +130,10 @@ def send(writer: ShmRingBufferIO, message: Message, timeout: float) -> None:
 
 
 def receive(reader: ShmRingBufferIO, expected: Message, timeout: float) -> Any:
-    """Receive the next message as the kind of the expected one says: ``None`` if it is that one, or else what has come."""
+    """Receive the next message as the kind of the expected one says: ``None`` if it is that one, or else what has come.
+
+    Raises :class:`OtherMessage` or :class:`FrameError` for one that cannot be had so, which stays unread.
+    """
     how, stamp, body = expected
     if how == BYTES_RECEIVED:
         found: Any = reader.recv_bytes(timeout)
@@ -139,17 +149,20 @@ def receive(reader: ShmRingBufferIO, expected: Message, timeout: float) -> Any:
             return None if lent == body else _owned(lent)
     if how == RAW:
         with reader.acquire_read(timeout) as block:
-            return None if block[: len(body)] == body else bytes(block)
+            if block[: len(body)] != body:
+                raise OtherMessage  # it stays unread: what it is, another call can tell better
+        return None
     with reader.read(timeout) as lent:
         return None if _is_object(lent, stamp, body) else _owned(lent)
 
 
-def receive_any(reader: ShmRingBufferIO, timeout: float, *, is_raw: bool) -> Any:
-    """Receive a message that is of another kind than was expected."""
-    if not is_raw:
+def receive_any(reader: ShmRingBufferIO, timeout: float) -> Any:
+    """Receive a message of whatever kind."""
+    try:
         return reader.dequeue(timeout)
-    with reader.acquire_read(timeout) as block:
-        return bytes(block)
+    except FrameError:  # only that can give what was written in place; where that is not the reason, it raises as well
+        with reader.acquire_read(timeout) as block:
+            return bytes(block)
 
 
 def _is_object(found: Any, stamp: bytes, body: bytes) -> bool:
@@ -166,7 +179,7 @@ def _owned(lent: Any) -> Any:
 def is_message(found: Any, message: Message) -> bool:
     """Whether what has come, by whatever call, is that message."""
     how, stamp, body = message
-    if how in (OBJECT, OBJECT_READ, GATHERED, GATHERED_READ):
+    if how in _OBJECTS:
         return _is_object(found, stamp, body)
     if not isinstance(found, bytes):
         return False
