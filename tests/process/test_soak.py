@@ -33,6 +33,17 @@ SHAPE = Shape(seed=3, chunk_bytes=256, blocks=4)
 STREAM = Stream(SHAPE)
 
 
+def orders_of_nobody(rank: int, generation: int) -> Orders:
+    pytest.fail(f"nobody is told anything here, and rank {rank} was ({generation})")
+
+
+def place_reader(ring: ShmRingBuffer, position: int) -> None:
+    """Note that reader 0 is done with so many blocks."""
+    offset = ring.segment.layout.participant_offset(0)
+    with ring.segment.whole() as whole, whole[offset : offset + 8] as some, some.cast("Q") as words:
+        words[0] = position
+
+
 # ---- The stream ------------------------------------------------------------------------------------------------------------
 
 
@@ -217,10 +228,8 @@ def test_the_account_of_a_killed_reader_is_exact() -> None:
             (STREAM.begins_at(due + 1), (due + 1, 1, 0)),
             (STREAM.begins_at(due + 1) + 1, (due, 0, 1)),
         ):
-            with crews.Crew(ring, STREAM, lambda *_: pytest.fail("nobody is told"), "") as crew:
-                offset = ring.segment.layout.participant_offset(0)
-                with ring.segment.whole() as whole, whole[offset : offset + 8].cast("Q") as position:
-                    position[0] = resumes
+            with crews.Crew(ring, STREAM, orders_of_nobody, "") as crew:
+                place_reader(ring, resumes)
                 words = memoryview(bytearray(64)).cast("Q")
                 words[0] = due
                 place = crews.Place(None, words, was_killed=True)  # type: ignore[arg-type]
@@ -232,7 +241,7 @@ def test_the_account_of_a_killed_reader_is_exact() -> None:
 def test_who_is_said_to_be_dead_must_have_been_killed(was_killed: bool, left: bool) -> None:
     error = PeerDied("gone", rank=0, pid=1, block_index=0, case=3, seconds_ago=0.1, left=left)
     with ShmRingBuffer(1, SHAPE.chunk_bytes, SHAPE.blocks) as ring:
-        crew = crews.Crew(ring, STREAM, lambda *_: pytest.fail("nobody is told"), "")
+        crew = crews.Crew(ring, STREAM, orders_of_nobody, "")
         crew.places = [crews.Place(None, memoryview(bytearray(64)).cast("Q"), was_killed)]  # type: ignore[arg-type]
         run = runs._Run(SHORT, STREAM, ring, crew, lambda *_: None)
         if was_killed and not left:
@@ -355,3 +364,29 @@ def test_readers_that_do_not_come_are_an_error(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(runs, "START_SECONDS", 0.0)
     with pytest.raises(RunFailed, match="the readers were not there within 0 s"):
         soak(SHORT)
+
+
+def test_a_writer_that_does_not_go_on_where_it_stopped_is_a_fault() -> None:
+    with ShmRingBuffer(1, SHAPE.chunk_bytes, SHAPE.blocks) as ring, crews.Crew(ring, STREAM, orders_of_nobody, "") as crew:
+        run = runs._Run(SHORT, STREAM, ring, crew, lambda *_: None)
+        run._check_place()
+        run.sent = 5
+        with pytest.raises(runs._Over):
+            run._check_place()
+        begins_at = STREAM.begins_at(5)
+        assert crew.faults == [
+            f"the writer closed its end before message 5, which begins at block {begins_at} of the stream, and its"
+            " successor goes on at 0"
+        ]
+
+
+def test_a_reader_leaves_between_two_messages_only() -> None:
+    """What it has taken of a message would be gone with it."""
+    line, far_end = multiprocessing.Pipe()
+    words = memoryview(bytearray(words_bytes(1))).cast("Q")
+    due = next(number for number in range(PLANS) if STREAM.begins_at(number + 1) - STREAM.begins_at(number) > 1)
+    with line, far_end, ShmRingBuffer(1, SHAPE.chunk_bytes, SHAPE.blocks) as ring:
+        reader = readers._Reader(Orders(0, ring, SHAPE, 10, 0, ""), words, far_end)
+        for position, is_between in ((STREAM.begins_at(due), True), (STREAM.begins_at(due) + 1, False)):
+            place_reader(ring, position)
+            assert reader._is_between(due) is is_between
