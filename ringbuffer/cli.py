@@ -37,7 +37,11 @@ from ringbuffer.memory.simulated import MEMORIES, check_memory
 from ringbuffer.protocol import Variant, Waking
 from ringbuffer.protocol.properties import ALL, select
 from ringbuffer.protocol.variant import FLAGS, POLICIES
+<<<<<<< HEAD
 from ringbuffer.protocol.waking import KERNELS, SHARED, SLEEPERS, concerns_waking
+=======
+from ringbuffer.soak.command import add_soak
+>>>>>>> soak
 from ringbuffer.state import Setup
 from ringbuffer.trace.itf import dumps, to_itf
 from ringbuffer.trace.page import page
@@ -151,6 +155,7 @@ def _parser() -> argparse.ArgumentParser:
     inspection.add_arguments(commands.add_parser("inspect", help="look at the rings of this machine: who waits for whom"))
     cleaning.add_arguments(commands.add_parser("clean", help="remove rings whose creators are gone, after showing them"))
     add_bench(commands.add_parser("bench", help="measure the ring beside other ways to broadcast"))
+    add_soak(commands.add_parser("soak", help="run the ring for a long time, with all that may happen to it, and check all"))
     _add_spec(commands.add_parser("spec", help="keep the generated parts of the specification up to date"))
     return parser
 

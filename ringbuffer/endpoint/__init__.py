@@ -31,7 +31,7 @@ from typing import Any, Final
 
 from ringbuffer.codec.frames import BYTES, PICKLE
 from ringbuffer.codec.message import Encoder, as_bytes_view
-from ringbuffer.compiled import FOUND, WAIT, Runner, bind, role_of
+from ringbuffer.compiled import FOUND, WAIT, bind, role_of
 from ringbuffer.endpoint.hold import READ, Hold, MessageHold
 from ringbuffer.endpoint.inbox import RECEIVE, Inbox
 from ringbuffer.endpoint.outbox import Outbox

@@ -46,6 +46,7 @@ EXAMPLES: list[tuple[RingBufferError, type[Exception], dict[str, Any]]] = [
     (errors.GroupError("text"), RuntimeError, {}),
     (errors.VariantError("text"), ValueError, {}),
     (errors.TokenError("text"), ValueError, {}),
+    (errors.BenchError("text"), ValueError, {}),
     (errors.TraceFileError("text"), ValueError, {}),
     (errors.ReadOnlyError("text"), ValueError, {}),
     (errors.MissingExtraError("inspecting", "torch"), ImportError, {"extra": "torch", "msg": str}),

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from ringbuffer.codec.frames import (
     BYTES,
     FIRST,
-    FRAME_BYTES,
     GATHERED,
     LAST,
     MIDDLE,
@@ -29,6 +28,7 @@ from ringbuffer.codec.frames import (
     payload,
 )
 from ringbuffer.errors import FrameError
+from ringbuffer.memory.layout import FRAME_BYTES
 
 LIMIT_BYTES = 16
 numbers = st.sampled_from((0, 1, 2, 3, 15, 16, 17, (1 << 46) - 1, 1 << 46, (1 << 46) + 1, 1 << 63, (1 << 64) - 1))

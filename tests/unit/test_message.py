@@ -18,10 +18,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ringbuffer.codec import message
-from ringbuffer.codec.frames import BYTES, FRAME_BYTES, GATHERED, PICKLE, RAW, Gathered
+from ringbuffer.codec.frames import BYTES, GATHERED, PICKLE, RAW, Gathered
 from ringbuffer.codec.message import ALIGNMENT_BYTES, Encoder, as_bytes_view, decode, decode_assembled, spans
 from ringbuffer.codec.views import Views, decode_views
 from ringbuffer.errors import DecodeError, EncodeError, FrameError
+from ringbuffer.memory.layout import FRAME_BYTES
 
 objects = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text() | st.binary(),

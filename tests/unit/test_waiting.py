@@ -125,7 +125,7 @@ def test_waiter_looks_again_then_yields_then_sleeps(spin_count: int, yields: int
     clock.on_rest = send
     assert reader.dequeue() == "one"
     assert len(before) == 1
-    assert before[0] == len(before[0]) * [(spin_count, pytest.approx(yields * 1e-6))]
+    assert all(sought == pytest.approx((spin_count, yields * 1e-6)) for sought in before[0])
     assert before[0]
     assert clock.slept == [pytest.approx(SLICE_SECONDS)]
 
