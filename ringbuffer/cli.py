@@ -37,11 +37,8 @@ from ringbuffer.memory.simulated import MEMORIES, check_memory
 from ringbuffer.protocol import Variant, Waking
 from ringbuffer.protocol.properties import ALL, select
 from ringbuffer.protocol.variant import FLAGS, POLICIES
-<<<<<<< HEAD
 from ringbuffer.protocol.waking import KERNELS, SHARED, SLEEPERS, concerns_waking
-=======
 from ringbuffer.soak.command import add_soak
->>>>>>> soak
 from ringbuffer.state import Setup
 from ringbuffer.trace.itf import dumps, to_itf
 from ringbuffer.trace.page import page
