@@ -21,10 +21,7 @@ from __future__ import annotations
 
 import contextlib
 import enum
-import errno
-import mmap
 import os
-import stat
 import struct
 import sys
 import time
@@ -33,14 +30,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeAlias
 
-from ringbuffer.errors import SegmentAccessError, SegmentFormatError, SegmentMissingError
+from ringbuffer.errors import SegmentFormatError
+from ringbuffer.memory.files import FOLDER as FOLDER
+from ringbuffer.memory.files import open_plain
 from ringbuffer.memory.holding import CREATOR_BYTE, is_held, reopened, require_support
 from ringbuffer.memory.layout import (
     AWAKE_BYTES,
     FRAME_BYTES,
     HEADER_BYTES,
     PARTICIPANT,
-    TOTAL_BYTES_MAX,
     Header,
     Layout,
 )
@@ -48,8 +46,6 @@ from ringbuffer.memory.shared import NAME_PREFIX
 from ringbuffer.protocol import Case, classify, missing_readers
 from ringbuffer.protocol.cases import FLAG_BYTES, WRITTEN_FLAG_INDEX
 
-FOLDER: Final = Path("/dev/shm")
-"""Where the segments of this machine (or of this container) are files."""
 BLOCKS_LOOKED_AT_MAX: Final = 1024
 KINDS: Final = ("raw", "pickle", "bytes", "gathered")
 """What a frame's kind means, by number."""
@@ -59,7 +55,6 @@ PARTS_MAX: Final = 3
 _FRAME: Final = struct.Struct("<QQIIQ")
 assert _FRAME.size == FRAME_BYTES
 _NANOSECONDS: Final = 1_000_000_000
-_NOT_FOLLOWED: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 _Read: TypeAlias = Callable[[int, int], bytes]
 """Some bytes of the segment: from where, and how many."""
@@ -178,7 +173,7 @@ def observe(name: str, folder: Path = FOLDER) -> Snapshot:
 def opened(name: str, folder: Path = FOLDER) -> Iterator[int]:
     """The segment's file, open for reading. Raises as :func:`observe` does."""
     require_support()
-    descriptor = _open(name, folder)
+    descriptor = open_plain(name, os.O_RDONLY, folder)
     try:
         yield descriptor
     finally:
@@ -341,37 +336,8 @@ def _flag_damage(flags: bytes) -> str:
     return f"{whose} is {flags[which]}{f' ({count} such flags)' if count > 1 else ''}, and a flag is 0 or 1"
 
 
-def _open(name: str, folder: Path) -> int:
-    """Open for reading what is a plain file; nothing else is even opened, as that alone can have effects."""
-    if not name or "/" in name or "\0" in name or name in (".", ".."):
-        raise SegmentFormatError(name, "name", "a name is a text without slashes and zero bytes, and not empty")
-    try:
-        path = os.fsencode(folder / name)
-        found = os.lstat(path)
-        if not stat.S_ISREG(found.st_mode):
-            raise SegmentFormatError(name, "file", "this is no plain file; another program made it")
-        return os.open(path, _NOT_FOLLOWED)
-    except FileNotFoundError:
-        raise SegmentMissingError(name) from None
-    except PermissionError:
-        found = os.lstat(path)  # which fails as well, with an error of its own, in a folder that one may not search
-        raise SegmentAccessError(name, found.st_uid, found.st_mode) from None
-    except UnicodeEncodeError:
-        raise SegmentFormatError(name, "name", "no file can have such a name") from None
-    except OSError as error:
-        if error.errno not in (errno.ENAMETOOLONG, errno.ELOOP, errno.ENXIO):
-            raise
-        raise SegmentFormatError(name, "file", os.strerror(error.errno)) from None
-
-
 def _header(name: str, start: bytes, size_bytes: int) -> tuple[Header, Layout]:
-    """Check the header that a file begins with. It also asks how much memory there is: that much is set aside, unused."""
-    if len(start) < HEADER_BYTES:
-        raise SegmentFormatError(name, "size", f"{len(start)} bytes cannot hold a header of {HEADER_BYTES}")
-    if not any(start):
+    """Check the header that a file begins with."""
+    if len(start) == HEADER_BYTES and not any(start):
         raise SegmentFormatError(name, "magic", "the header is empty: the segment is being made, or another program made it")
-    flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | getattr(mmap, "MAP_NORESERVE", 0)
-    with mmap.mmap(-1, min(size_bytes, TOTAL_BYTES_MAX), flags) as room:
-        room[:HEADER_BYTES] = start
-        with memoryview(room) as view:
-            return Header.read(name, view)
+    return Header.read(name, start, size_bytes)

@@ -236,11 +236,13 @@ class Header:
         return packed + _CHECKSUM.pack(zlib.crc32(packed))
 
     @classmethod
-    def read(cls, name: str, segment: memoryview) -> tuple[Header, Layout]:
+    def read(cls, name: str, segment: memoryview | bytes, size_bytes: int | None = None) -> tuple[Header, Layout]:
         """Read and check the header of the segment called ``name``.
 
-        Raises :class:`SegmentFormatError`, naming the field, unless every field is what a ring of that geometry has.
+        ``segment``: all of it or its beginning; ``size_bytes``: how much it is in all, where that is more. Raises
+        :class:`SegmentFormatError`, naming the field, unless every field is what a ring of that geometry has.
         """
+        size_bytes = len(segment) if size_bytes is None else size_bytes
         if len(segment) < HEADER_BYTES:
             raise SegmentFormatError(name, "size", f"{len(segment)} bytes cannot hold a header of {HEADER_BYTES}")
         packed = bytes(segment[: _FIELDS.size])
@@ -269,7 +271,7 @@ class Header:
             found, wanted = getattr(header, field.name), getattr(expected, field.name)
             if found != wanted:
                 raise SegmentFormatError(name, field.name, f"{found} instead of {wanted}")
-        if len(segment) < layout.total_bytes:
-            detail = f"the segment has {len(segment)} bytes, and its header asks for {layout.total_bytes}"
+        if size_bytes < layout.total_bytes:
+            detail = f"the segment has {size_bytes} bytes, and its header asks for {layout.total_bytes}"
             raise SegmentFormatError(name, "total_bytes", detail)
         return header, layout

@@ -29,8 +29,9 @@ import sys
 import weakref
 from multiprocessing import resource_tracker, util
 
-from ringbuffer.errors import SegmentFormatError, SegmentMissingError, SegmentSpaceError, UnsupportedPlatformError
+from ringbuffer.errors import SegmentFormatError, SegmentSpaceError, UnsupportedPlatformError
 from ringbuffer.memory import holding
+from ringbuffer.memory.files import open_plain
 from ringbuffer.memory.layout import AWAKE_BYTES, FRAME_BYTES, HEADER_BYTES, IDENTITY_BYTES, Header, Layout
 
 try:
@@ -42,6 +43,7 @@ NAME_PREFIX = "shm_ring_"
 """How the names of our segments begin; what follows is random."""
 _MODE_OWNER_ONLY = 0o600
 _ZEROS_CHUNK_BYTES = 1 << 20
+_STAT_BLOCK_BYTES = 512
 _AWAKE, _ASLEEP = ((1).to_bytes(AWAKE_BYTES, sys.byteorder), bytes(AWAKE_BYTES))
 
 
@@ -207,28 +209,20 @@ class Segment:
         """Map an existing segment, and check every field of its header.
 
         Raises :class:`SegmentMissingError` when there is none of that name, and :class:`SegmentFormatError` when it is not a
-        segment of ours. ``PermissionError`` passes as it is.
+        segment of ours; :class:`SegmentAccessError` when it is somebody else's.
         """
-        if not isinstance(name, str) or not name or "/" in name or "\0" in name:
-            raise SegmentFormatError(str(name), "name", "a name is a text without slashes and zero bytes, and not empty")
+        if not isinstance(name, str):
+            raise SegmentFormatError(str(name), "name", "a name is a text")
         holding.require_support()
+        descriptor = open_plain(name, os.O_RDWR)
         try:
-            descriptor = _open(name, os.O_RDWR)
-        except FileNotFoundError:
-            raise SegmentMissingError(name) from None
-        try:
-            size = os.fstat(descriptor).st_size
-            if size < HEADER_BYTES:
-                raise SegmentFormatError(name, "size", f"{size} bytes cannot hold a header of {HEADER_BYTES}")
-            file, mapping = _File(descriptor), mmap.mmap(descriptor, size)
+            found = os.fstat(descriptor)
+            header, layout = Header.read(name, os.pread(descriptor, HEADER_BYTES, 0), found.st_size)
+            if found.st_blocks * _STAT_BLOCK_BYTES < layout.total_bytes:
+                raise SegmentFormatError(name, "size", "there is no memory behind all of its bytes; another program made it")
+            file, mapping = _File(descriptor), mmap.mmap(descriptor, layout.total_bytes)
         finally:
             os.close(descriptor)
-        try:
-            with memoryview(mapping) as view:
-                header, layout = Header.read(name, view)
-        except BaseException:
-            mapping.close()
-            raise
         return cls(_Name(name), file, mapping, header, layout)
 
     @property

@@ -409,7 +409,9 @@ def test_error_does_not_keep_the_block() -> None:
 
 @pytest.mark.parametrize("make", [lambda view: as_bytes_view(view), lambda view: Encoder().encode(pickle.PickleBuffer(view))])
 @pytest.mark.parametrize(
-    "view", [memoryview(b"abcdefgh"), memoryview(array.array("i", [1, 2])), memoryview(np.ones((2, 3), ">i8").data)], ids=repr
+    "view",
+    [memoryview(b"abcdefgh"), memoryview(array.array("i", [1, 2])), memoryview(np.ones((2, 3), ">i8").data)],
+    ids=["bytes", "array", "numpy"],
 )
 def test_no_view_refers_to_a_view(make: Any, view: memoryview) -> None:
     """As garbage in one cycle the two would make CPython 3.11 crash."""

@@ -317,8 +317,8 @@ def test_a_file_that_is_cut_short_in_between_is_said_to_be(write: Write, monkeyp
     ring = write()
     check = Header.read
 
-    def then_cut(name: str, segment: memoryview) -> tuple[Header, Layout]:
-        found = check(name, segment)
+    def then_cut(name: str, segment: bytes, size_bytes: int) -> tuple[Header, Layout]:
+        found = check(name, segment, size_bytes)
         os.truncate(ring.path, HEADER_BYTES)
         return found
 

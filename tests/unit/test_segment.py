@@ -18,7 +18,7 @@ from support import LONG_SECONDS, SHM, MakeRing, RunPython, is_mapped
 
 from ringbuffer import ShmRingBuffer
 from ringbuffer.errors import SegmentFormatError, SegmentMissingError, SegmentSpaceError
-from ringbuffer.memory.layout import CHUNK_BYTES_MAX, FRAME_BYTES, HEADER_BYTES, TOTAL_BYTES_MAX, Layout, field_sizes
+from ringbuffer.memory.layout import CHUNK_BYTES_MAX, FRAME_BYTES, HEADER_BYTES, TOTAL_BYTES_MAX, Header, Layout, field_sizes
 from ringbuffer.memory.shared import NAME_PREFIX, Segment
 from ringbuffer.protocol import PROTOCOL
 
@@ -409,3 +409,38 @@ def test_failed_creation_leaves_the_resource_tracker_even(run_python: RunPython)
     done = run_python(FAIL)
     assert (done.returncode, done.stderr) == (0, "")
     assert int(done.stdout) == Layout(1, 100, 3).total_bytes
+
+
+def test_what_is_no_plain_file_is_refused_and_not_opened(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """A folder, a link, a pipe: each in the folder of shared memory, under a name of ours, and gone afterwards."""
+    target = tmp_path_factory.mktemp("elsewhere") / "file"
+    target.write_bytes(bytes(4096))
+    made = {"folder": os.mkdir, "pipe": os.mkfifo, "link": lambda path: path.symlink_to(target)}
+    for kind, make in made.items():
+        name = f"{NAME_PREFIX}{secrets.token_hex(8)}"
+        make(SHM / name)
+        try:
+            with pytest.raises(SegmentFormatError, match=name) as caught:
+                Segment.attach(name)
+            assert caught.value.field == "file", kind
+        finally:
+            (SHM / name).rmdir() if kind == "folder" else (SHM / name).unlink()
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "a\0b", "x" * 300, "\udc80", 5])
+def test_what_cannot_be_a_name_is_refused(name: str) -> None:
+    with pytest.raises((SegmentFormatError, SegmentMissingError)):
+        Segment.attach(name)
+
+
+def test_a_file_without_memory_behind_it_is_refused(segment: Segment, make_file: MakeFile) -> None:
+    """Its first writer would be killed where shared memory is full."""
+    name = make_file(segment.header.pack())
+    os.truncate(SHM / name, LAYOUT.total_bytes + (1 << 20))
+    layout = Layout(2, 1 << 20, 4)
+    header = Header.of(layout, initial_read_flag=0, creator_pid=1, identity=bytes(16))
+    (SHM / name).write_bytes(header.pack())
+    os.truncate(SHM / name, layout.total_bytes)
+    with pytest.raises(SegmentFormatError, match="no memory behind") as caught:
+        Segment.attach(name)
+    assert caught.value.field == "size"
