@@ -415,7 +415,11 @@ def test_what_is_no_plain_file_is_refused_and_not_opened(tmp_path_factory: pytes
     """A folder, a link, a pipe: each in the folder of shared memory, under a name of ours, and gone afterwards."""
     target = tmp_path_factory.mktemp("elsewhere") / "file"
     target.write_bytes(bytes(4096))
-    made = {"folder": os.mkdir, "pipe": os.mkfifo, "link": lambda path: path.symlink_to(target)}
+    made: dict[str, Callable[[Path], object]] = {
+        "folder": os.mkdir,
+        "pipe": os.mkfifo,
+        "link": lambda path: path.symlink_to(target),
+    }
     for kind, make in made.items():
         name = f"{NAME_PREFIX}{secrets.token_hex(8)}"
         make(SHM / name)
