@@ -105,7 +105,7 @@ def test_child_keeps_no_opening_of_its_parents_by_which_a_role_is_held(make_ring
     ring = make_ring()
 
     def openings() -> int:
-        links = [os.readlink(path) for path in Path("/proc/self/fd").iterdir() if path.is_symlink()]
+        links = [str(path.readlink()) for path in Path("/proc/self/fd").iterdir() if path.is_symlink()]
         return sum(ring.name in link for link in links)
 
     before = in_child(openings)
