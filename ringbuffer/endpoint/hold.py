@@ -189,9 +189,10 @@ class MessageHold(Hold):
 
     def _take_in_place(self, end: ShmRingBufferIO, frame: Frame) -> Any:
         self._block = end._runner.where()
-        with self._lend(end) as whole:
-            self._view = whole[: frame.length_bytes]
+        self._view = memoryview(b"")
         try:
+            with self._lend(end) as whole:
+                self._view = whole[: frame.length_bytes]
             self._views = decode_views(frame.kind, self._view)
         except BaseException as error:
             # Whoever keeps the error keeps the variables of all functions in which it passed, and some are views of the block.

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from support import LONG_SECONDS, SHM, MakeRing, RunPython, ends_of, in_child
@@ -97,6 +98,23 @@ def test_child_is_refused_the_ranks_of_its_parent_until_they_are_left(rank: int,
 def assert_goes_on_with(expected: object, writer: ShmRingBufferIO, reader: ShmRingBufferIO) -> None:
     assert reader.dequeue(timeout=0) == expected
     assert (writer.buffer.case(0), writer.buffer.case(1)) == (Case.READ_BY_ALL, Case.UNWRITTEN)
+
+
+def test_child_keeps_no_opening_of_its_parents_by_which_a_role_is_held(make_ring: MakeRing) -> None:
+    """Nor that by which somebody stands in for another: it would go on to do so if the parent was killed just then."""
+    ring = make_ring()
+
+    def openings() -> int:
+        links = [str(path.readlink()) for path in Path("/proc/self/fd").iterdir() if path.is_symlink()]
+        return sum(ring.name in link for link in links)
+
+    before = in_child(openings)
+    writer = ShmRingBufferIO(ring, -1)
+    writer.evict(0)
+    writer._waiter.peers.lost((-1, 0))
+    assert ring.segment.is_held(ring.segment.layout.participant_offset(-1)), "which opens the file once more"
+    assert openings() == int(before) + 2
+    assert in_child(openings) == before
 
 
 CHILD_OUTLIVES = """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import array
 import contextlib
 import gc
+import pickle
 import struct
 import sys
 from collections.abc import Callable, Iterator
@@ -188,7 +189,71 @@ def test_block_that_is_filled_in_place_withdraws_it_too(large: Any, make_ring: M
     assert_goes_on(writer, reader)
 
 
-def test_withdrawn_message_is_let_go_of(make_ring: MakeRing) -> None:
+@ON_BOTH
+def test_interrupted_message_withdraws_it_too(large: Any, make_ring: MakeRing, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As soon as a part of it is sent; and then neither of the two can go on."""
+    writer, reader = ends_of(make_ring(1, LIMIT, 3))
+    find = writer._waiter.find
+    for parts in range(3):
+        begin(writer, large)
+        assert_nothing_comes(reader)
+        finds: list[int] = []
+
+        def find_or_interrupt(deadline: float | None) -> None:
+            if len(finds) == parts:  # noqa: B023 (it is called in this turn only)
+                raise KeyboardInterrupt
+            finds.append(1)  # noqa: B023
+            find(deadline)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(writer._outbox, "_find", find_or_interrupt)
+            with pytest.raises(KeyboardInterrupt):
+                writer.send_bytes(data_of(5 * LIMIT), timeout=0)
+        if parts == 0:
+            with pytest.raises(WaitTimeoutError) as caught:
+                writer.resume(timeout=0)
+            assert caught.value.sent_bytes == 6 * LIMIT
+        else:
+            assert not writer.resume(timeout=0)
+        assert_nothing_comes(reader)
+        assert_goes_on(writer, reader)
+
+
+@ON_BOTH
+@pytest.mark.parametrize("way", ["pending", "kept", "assembled"])
+def test_message_that_is_kept_comes_first_and_to_a_call_that_can_give_it(
+    way: str, make_ring: MakeRing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An interrupt came between its mark and its return."""
+    writer, reader = ends_of(make_ring(1, LIMIT, 4))
+    sent = ["large", data_of(2 * LIMIT)] if way == "assembled" else ["small"]
+    for take in ("dequeue", "read"):
+        writer.enqueue(sent, timeout=0)
+        if way == "pending":
+            reader._receive(pickle.loads)  # and here the interrupt comes
+        else:
+
+            def interrupt() -> None:
+                raise KeyboardInterrupt
+
+            reader._receive = reader._shut
+            with monkeypatch.context() as patched:
+                patched.setattr(reader._inbox, "forget", interrupt)
+                with pytest.raises(KeyboardInterrupt):
+                    reader.dequeue(timeout=0)
+        writer.send_bytes(b"next", timeout=0)
+        for _ in range(2):
+            with pytest.raises(FrameError, match="recv_bytes takes what send_bytes has sent"):
+                reader.recv_bytes(timeout=0)
+            with pytest.raises(EndpointBusyError, match="marked as read and not returned"):
+                reader.acquire_read(timeout=0).__enter__()
+        assert TAKES[take](reader) == sent
+        assert reader.recv_bytes(timeout=0) == b"next"
+    assert_goes_on(writer, reader)
+
+
+@pytest.mark.parametrize("other", ["an object", "in place"])
+def test_withdrawn_message_is_let_go_of(other: str, make_ring: MakeRing) -> None:
     """Its memory is the caller's again, and the readers' parts of it are gone."""
     writer, reader = ends_of(make_ring(1, LIMIT, 2))
     data = bytearray(5 * LIMIT)
@@ -198,9 +263,16 @@ def test_withdrawn_message_is_let_go_of(make_ring: MakeRing) -> None:
         data.append(0)
     assert_nothing_comes(reader)
     assert reader._inbox._assembly.received_bytes == 2 * LIMIT, "what has come, and not what is to come"
-    writer.enqueue("other", timeout=0)
-    data.append(0)
-    assert reader.dequeue(timeout=0) == "other"
+    if other == "an object":
+        writer.enqueue("other", timeout=0)
+        data.append(0)
+        assert reader.dequeue(timeout=0) == "other"
+    else:
+        with writer.acquire_write(timeout=0):
+            pass
+        data.append(0)
+        with reader.acquire_read(timeout=0):
+            pass
     assert reader._inbox._assembly.received_bytes == 0
 
 

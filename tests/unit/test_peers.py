@@ -122,6 +122,28 @@ def test_who_sleeps_hears_of_it_too(rank: int, make_ring: MakeRing) -> None:
 
 
 @pytest.mark.parametrize("rank", [-1, 0])
+def test_block_that_came_just_before_its_peer_was_gone_is_taken(
+    rank: int, make_ring: MakeRing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here the peer does its part, and is gone, between the waiter's last look at the block and its look at who lives."""
+    ends = ends_of(make_ring(max_chunks=1))
+    if rank == -1:
+        ends[0].enqueue("early")
+    waiter = ends.pop(1 + rank)
+    look = waiter._waiter.peers.lost
+
+    def come_and_go(ranks: tuple[int, ...]) -> int | None:
+        if ends:
+            assert ends[0].broadcast_object("late", timeout=0) == ("early" if rank == -1 else "late")
+            ends.clear()
+        return look(ranks)
+
+    monkeypatch.setattr(waiter._waiter.peers, "lost", come_and_go)
+    assert waiter.broadcast_object("late", timeout=0) == "late"
+    lost(waiter, -1 - rank)
+
+
+@pytest.mark.parametrize("rank", [-1, 0])
 def test_who_has_left_is_waited_for_as_long_as_it_can_be_followed(rank: int, make_ring: MakeRing) -> None:
     ring = make_ring(max_chunks=1)
     ends = ends_of(ring)
