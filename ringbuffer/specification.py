@@ -9,6 +9,7 @@ around the parts are written by hand, and nothing checks those.
 from __future__ import annotations
 
 import re
+import struct
 from collections.abc import Callable, Iterable
 from dataclasses import fields
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Final
 
 from ringbuffer import evidence, tla
 from ringbuffer.checker.explore import REFUTED, Result, explore
+from ringbuffer.codec import frames
 from ringbuffer.errors import GeometryError, RingBufferError
 from ringbuffer.memory import layout
 from ringbuffer.proof import pages
@@ -31,6 +33,20 @@ _OUTCOMES: Final = {
     Outcome.ONE: "1",
     Outcome.DONE: "done",
     Outcome.ABORTED: "aborted",
+}
+
+_FRAME_MEANINGS: Final = {
+    "sequence": "number of this block in the stream: how many blocks its writer was done with before",
+    "length_bytes": "bytes of the message in this block; the payload behind them is what earlier messages left there",
+    "kind": "what the message's body is, see below",
+    "part": f"{frames.FIRST} for the first block of a message, plus {frames.LAST} for the last one",
+    "total_bytes": "bytes of the whole body",
+}
+_KIND_MEANINGS: Final = {
+    frames.RAW: "the caller filled the block itself (`acquire_write`)",
+    frames.PICKLE: "one pickle",
+    frames.BYTES: "the bytes that were sent, and nothing else",
+    frames.GATHERED: "a pickle, and the buffers that belong to it, see [16](16-messages.md)",
 }
 
 
@@ -137,18 +153,40 @@ def _cases() -> str:
 def _layout() -> str:
     assert layout.__doc__ is not None, "the module begins with the diagram"
     start, end = layout.__doc__.index("    offset 0"), layout.__doc__.index("The header is little-endian")
-    names = ("HEADER_BYTES", "FRAME_BYTES", "CACHE_LINE_BYTES", "LAYOUT_VERSION")
+    names = ("HEADER_BYTES", "FRAME_BYTES", "PARTICIPANT_BYTES", "AWAKE_BYTES", "CACHE_LINE_BYTES", "LAYOUT_VERSION")
     constants = table(("constant", "value"), ((f"`{name}`", str(getattr(layout, name))) for name in names))
     return f"```text\n{layout.__doc__[start:end].rstrip()}\n```\n\n{constants}"
 
 
 def _header() -> str:
     """The header's fields, with offsets computed from the format that packs them."""
-    sizes = layout.field_sizes()
+    names = (*(field.name for field in fields(layout.Header)), "checksum")
+    return _field_table(layout.field_sizes(), ((name, layout.FIELD_MEANINGS[name]) for name in names))
+
+
+def _frame() -> str:
+    """What stands in front of a payload, and the kinds of bodies."""
+    fields_table = _field_table(_sizes(frames.HEADER), ((name, _FRAME_MEANINGS[name]) for name in frames.Frame._fields))
+    kinds = ((str(kind), name, _KIND_MEANINGS[kind]) for kind, name in frames.KIND_NAMES.items())
+    return f"{fields_table}\n\n{table(('kind', 'name', 'the body is'), kinds)}"
+
+
+def _participant() -> str:
+    """What stands in a participant's entry."""
+    return _field_table(_sizes(layout.PARTICIPANT), layout.PARTICIPANT_MEANINGS.items())
+
+
+def _sizes(packed: struct.Struct) -> list[int]:
+    """The bytes that each field takes, in their order."""
+    return [struct.calcsize(packed.format[0] + code) for code in packed.format[1:]]
+
+
+def _field_table(sizes: list[int], meanings: Iterable[tuple[str, str]]) -> str:
+    """Fields that stand one after the other without gaps."""
     offset = 0
     rows = []
-    for field, size in zip((*(field.name for field in fields(layout.Header)), "checksum"), sizes, strict=True):
-        rows.append((str(offset), str(size), f"`{field}`", layout.FIELD_MEANINGS[field]))
+    for (name, meaning), size in zip(meanings, sizes, strict=True):
+        rows.append((str(offset), str(size), f"`{name}`", meaning))
         offset += size
     return table(("offset", "bytes", "field", "value"), iter(rows))
 
@@ -211,6 +249,7 @@ PARTS: Final[dict[str, Callable[[], str]]] = {
     "contracts": evidence.contracts,
     "drops": _drops,
     "faults": evidence.faults,
+    "frame": _frame,
     "header": _header,
     "invariant": pages.invariant,
     "layout": _layout,
@@ -222,6 +261,7 @@ PARTS: Final[dict[str, Callable[[], str]]] = {
     "orderings": evidence.ordered_rows,
     "original-reader-rows": lambda: _rows(ORIGINAL.programs[1]),
     "original-writer-rows": lambda: _rows(ORIGINAL.programs[0]),
+    "participant": _participant,
     "proof-twins": evidence.proof_twins,
     "properties": _properties,
     "reader-diagram": lambda: _diagram(PROTOCOL.programs[1]),

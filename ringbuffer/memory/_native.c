@@ -50,7 +50,7 @@
 enum { ACCESSES_BETWEEN_SIGNALS = 1 << 14 };
 
 /* The kinds of messages that are sent and received in one call, and the only part that such a message has: the first and the
- * last. The values of codec.py. */
+ * last. The values of codec/frames.py. */
 enum { KIND_PICKLE = 1, KIND_BYTES = 2, WHOLE = 3 };
 
 /* A longer pickle is not copied: its caller decodes it in its block. */

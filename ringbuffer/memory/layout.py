@@ -47,7 +47,7 @@ LAYOUT_VERSION: Final = 2
 CACHE_LINE_BYTES: Final = 64
 HEADER_BYTES: Final = 128
 FRAME_BYTES: Final = 32
-"""In front of each payload: what the message is, its number and its length, see ``codec.py``."""
+"""In front of each payload: what the message is, its number and its length, see ``codec/frames.py``."""
 PARTICIPANT_BYTES: Final = CACHE_LINE_BYTES
 AWAKE_BYTES: Final = 4
 """The kernel compares words of 32 bits."""
