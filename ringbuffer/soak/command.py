@@ -38,7 +38,7 @@ def add_soak(parser: argparse.ArgumentParser) -> None:
     messages, every = _whole(1, MESSAGES_MAX), _whole(0, MESSAGES_MAX)
     parser.add_argument("--messages", type=messages, default=1_000_000, metavar="M", help="to send (default: 1000000)")
     parser.add_argument("--readers", type=_whole(1, READERS_MAX), default=3, metavar="N", help="processes (default: 3)")
-    parser.add_argument("--blocks", type=_whole(1, BLOCKS_MAX), default=32, metavar="K", help="of the ring (default: 32)")
+    parser.add_argument("--blocks", type=_whole(1, BLOCKS_MAX), default=128, metavar="K", help="of the ring (default: 128)")
     chunk = _whole(CHUNK_BYTES_MIN, CHUNK_BYTES_MAX)
     parser.add_argument("--chunk-bytes", type=chunk, default=1024, metavar="B", help="size of a block (default: 1024)")
     pause = "about so many messages lie between two pauses or re-attachments of an end; 0: none (default: 2000)"

@@ -44,7 +44,7 @@ class Plan:
 
     messages: int
     readers: int = 3
-    blocks: int = 32
+    blocks: int = 128
     chunk_bytes: int = 1024
     seed: int = 0
     pause_every: int = 2_000
