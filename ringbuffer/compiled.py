@@ -146,11 +146,11 @@ class Runner(Releasable, Protocol):
         """Stand at the block after so many, and note that number."""
         ...
 
-    def seek(self, spin_count: int, yield_seconds: float, /) -> int:
+    def seek(self, spin_count: int, yield_seconds: float, is_callers: bool = False, /) -> int:
         """Look for the block: at once, again so many times, and then for so long with the processor given away in between.
 
-        :data:`FOUND` (it is not held: the next call finds it again), :data:`WAIT`, or :data:`BUSY` (somebody is inside, a block
-        is held, or the runner is released).
+        :data:`FOUND` (it is not held: the next call finds it again), :data:`WAIT`, or :data:`BUSY` (as ``send``). With
+        ``is_callers``, it is the caller who has set ``is_in_use``.
         """
         ...
 

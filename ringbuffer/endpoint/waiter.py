@@ -78,7 +78,7 @@ class Waiter:
         yield_seconds = options.yield_seconds
         if deadline is not None:
             yield_seconds = min(yield_seconds, deadline - _monotonic())
-        return self._runner.seek(options.spin_count, yield_seconds) == FOUND and begin() == FOUND
+        return self._runner.seek(options.spin_count, yield_seconds, True) == FOUND and begin() == FOUND
 
     def _sleep(self, started: float, deadline: float | None) -> None:
         """Sleep until the block is found, in slices; between them look for all that may end a wait, and warn as time goes

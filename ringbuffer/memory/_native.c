@@ -352,10 +352,10 @@ seek(Runner *self, Py_ssize_t spins, double yield_seconds)
 }
 
 PyDoc_STRVAR(seek_doc,
-"seek(spin_count, yield_seconds, /)\n--\n\n"
+"seek(spin_count, yield_seconds, is_callers=False, /)\n--\n\n"
 "Look for the block: at once, again so many times, and then for so long with the processor given away between two looks.\n\n"
-"Returns FOUND (it is not held: the next call finds it again), WAIT, or BUSY: somebody is inside, or a block is held. Other\n"
-"threads run meanwhile.");
+"Returns FOUND (it is not held: the next call finds it again), WAIT, or BUSY, as send() does; with `is_callers`, it is the\n"
+"caller who has set is_in_use. Other threads run meanwhile.");
 
 static PyObject *
 Runner_seek(PyObject *object, PyObject *const *arguments, Py_ssize_t count)
@@ -363,9 +363,13 @@ Runner_seek(PyObject *object, PyObject *const *arguments, Py_ssize_t count)
     Runner *self = (Runner *)object;
     Py_ssize_t spins;
     double yield_seconds;
-    int result;
-    if (count != 2) {
-        return PyErr_Format(PyExc_TypeError, "seek takes 2 arguments, and not %zd", count);
+    int result, is_callers;
+    if (count != 2 && count != 3) {
+        return PyErr_Format(PyExc_TypeError, "seek takes 2 or 3 arguments, and not %zd", count);
+    }
+    is_callers = count == 3 ? PyObject_IsTrue(arguments[2]) : 0;
+    if (is_callers < 0) {
+        return NULL;
     }
     yield_seconds = PyFloat_AsDouble(arguments[1]);
     if (yield_seconds == -1.0 && PyErr_Occurred()) {
@@ -374,7 +378,8 @@ Runner_seek(PyObject *object, PyObject *const *arguments, Py_ssize_t count)
     if (get_size(arguments[0], "spin_count", 0, PY_SSIZE_T_MAX, &spins) < 0) {
         return NULL;
     }
-    result = !self->is_busy && !self->actor.is_held && self->buffer.obj != NULL ? seek(self, spins, yield_seconds) : BUSY;
+    is_callers = is_callers && !self->is_busy && !self->actor.is_held && self->buffer.obj != NULL;
+    result = is_callers || is_available(self) ? seek(self, spins, yield_seconds) : BUSY;
     return result < 0 ? NULL : PyLong_FromLong(result);
 }
 

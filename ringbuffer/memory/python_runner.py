@@ -91,8 +91,10 @@ class PythonRunner:
             self._memory.awake[self._own] = 1
             self._memory.words.wake(self._own)
 
-    def seek(self, spin_count: int, yield_seconds: float, /) -> int:
+    def seek(self, spin_count: int, yield_seconds: float, is_callers: bool = False, /) -> int:
         """Look for the block: at once, again so many times, and then for so long with the processor given away in between."""
+        if self.in_use and not is_callers:
+            return BUSY
         look: Callable[[], int] = self._look
         result = look()
         while result == WAIT and spin_count > 0:

@@ -772,8 +772,11 @@ def test_seek_finds_and_does_not_hold(make_side: MakeSide) -> None:
     reader.pending = None
     assert reader.seek(0, 1e-6) == WAIT
     assert side.writer.begin() == FOUND
-    assert side.writer.seek(0, 0.0) == BUSY
+    assert side.writer.seek(0, 0.0) == side.writer.seek(0, 0.0, True) == BUSY
     side.writer.abort()
+    side.writer.is_in_use = True
+    assert (side.writer.seek(0, 0.0), side.writer.seek(0, 0.0, True)) == (BUSY, FOUND)
+    side.writer.is_in_use = False
 
 
 def test_seek_ends_when_it_is_roused(make_side: MakeSide) -> None:

@@ -88,9 +88,9 @@ class Governed:
         found: int = self._runner.begin()
         return found
 
-    def seek(self, spin_count: int, yield_seconds: float) -> int:
+    def seek(self, spin_count: int, yield_seconds: float, is_callers: bool = False) -> int:
         self._clock.sought.append((spin_count, yield_seconds))
-        found: int = self._runner.seek(0, 0.0)
+        found: int = self._runner.seek(0, 0.0, is_callers)
         return found
 
     def rest(self, timeout_seconds: float) -> int:
