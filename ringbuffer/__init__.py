@@ -14,13 +14,14 @@ from ringbuffer.errors import MissingExtraError, RingBufferError
 from ringbuffer.memory.backend import chosen as _chosen_backend
 from ringbuffer.ring import ShmRingBuffer
 from ringbuffer.version import __version__
+from ringbuffer.waiting import WaitOptions
 
 if TYPE_CHECKING:
     from ringbuffer.distributed import create_from_process_group as create_from_process_group
 
     backend: str
 
-__all__ = ["RingBufferError", "ShmRingBuffer", "ShmRingBufferIO", "__version__"]
+__all__ = ["RingBufferError", "ShmRingBuffer", "ShmRingBufferIO", "WaitOptions", "__version__"]
 
 
 def __getattr__(name: str) -> Any:

@@ -251,15 +251,17 @@ class _Look:
     def _participants(self) -> tuple[Participant, ...]:
         """The writer first: a reader is then never seen further behind than it was at some time."""
         writer = self._participant(-1, None)
-        readers = (self._participant(rank, writer.position) for rank in range(self._layout.n_reader))
+        readers = (self._participant(rank, writer) for rank in range(self._layout.n_reader))
         return (writer, *readers)
 
-    def _participant(self, rank: int, written: int | None) -> Participant:
+    def _participant(self, rank: int, writer: Participant | None) -> Participant:
         entry = self._read(self._layout.participant_offset(rank), PARTICIPANT.size)
         position, since, claimed_at, left_at, pid, generation, evicted_by = PARTICIPANT.unpack(entry)
+        if writer is None or writer.state is not State.HELD or writer.pid != evicted_by:
+            evicted_by = 0  # whoever read in its place is no writer any more, and its successor does not
         state = self._state(rank, claimed_at, left_at, evicted_by)
         now = time.monotonic_ns()
-        lag = None if written is None else max(0, written - position)
+        lag = None if writer is None else max(0, writer.position - position)
         awake = int.from_bytes(self._read(self._layout.awake_offset + (1 + rank) * AWAKE_BYTES, AWAKE_BYTES), sys.byteorder)
         self._judge(rank, lag, awake, is_of_the_future=max(since, claimed_at, left_at) > now)
         return Participant(

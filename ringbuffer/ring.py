@@ -93,7 +93,11 @@ class ShmRingBuffer:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if self.is_creator:
             self.unlink()
-        self.close()
+        try:
+            self.close()
+        except BlockEscapedError:
+            if kind is None:  # else what went wrong in the body, which often keeps such references, is what its caller must see
+                raise
 
     @property
     def is_creator(self) -> bool:

@@ -17,6 +17,9 @@ from typing import Final
 SLICE_SECONDS: Final = 0.1
 """The longest sleep: how late, at most, an endpoint notices that whom it waits for is gone. (A waker does not wait for its
 end.)"""
+SPIN_COUNT_MAX: Final = 10_000
+YIELD_SECONDS_MAX: Final = 0.1
+"""The longest windows: inside of them nobody looks for signals, and spinning keeps the other threads of a process waiting."""
 NAP_SECONDS: Final = 0.000_5
 """The longest sleep where nobody wakes the sleeper."""
 
@@ -37,10 +40,13 @@ class WaitOptions:
     yield_seconds: float = 0.001
 
     def __post_init__(self) -> None:
-        if not isinstance(self.spin_count, int) or isinstance(self.spin_count, bool) or self.spin_count < 0:
-            raise ValueError(f"spin_count is {self.spin_count!r:.60}, and it is a whole number, 0 or more")
-        if self.yield_seconds is None or not _is_seconds(self.yield_seconds):
-            raise ValueError(f"yield_seconds is {self.yield_seconds!r:.60}, and it is a number of seconds, 0 or more")
+        is_count = isinstance(self.spin_count, int) and not isinstance(self.spin_count, bool)
+        if not is_count or not 0 <= self.spin_count <= SPIN_COUNT_MAX:
+            raise ValueError(f"spin_count is {self.spin_count!r:.60}, and it is a whole number from 0 to {SPIN_COUNT_MAX}")
+        if not _is_seconds(self.yield_seconds) or self.yield_seconds > YIELD_SECONDS_MAX:
+            raise ValueError(
+                f"yield_seconds is {self.yield_seconds!r:.60}, and it is a number of seconds from 0 to {YIELD_SECONDS_MAX}"
+            )
 
 
 def check_timeout(timeout: float | None) -> None:

@@ -282,7 +282,7 @@ class ShmRingBufferIO:
     def cancel(self) -> bool:
         """End the call that another thread has going on this endpoint, if it waits or comes to wait: it raises
         :class:`WaitCancelledError`, and nothing is changed. Whether there was a call."""
-        if not self._in_use or self._holder is not None or self._refuse is not None:
+        if not (self._in_use or self._waiter.has_sought) or self._holder is not None or self._refuse is not None:
             return False
         self._waiter.is_cancelled = True  # at once, so that it is this call and not a later one that ends
         self._waiter.rouse()
@@ -344,8 +344,11 @@ class ShmRingBufferIO:
         getattr(self, "_lenders", []).clear()
 
     def _deadline(self, timeout: float | None) -> float | None:
-        self._waiter.began = now = _monotonic()
-        return None if timeout is None else now + timeout
+        waiter = self._waiter
+        if not waiter.has_sought:
+            waiter.began = _monotonic()
+        waiter.has_sought = False
+        return None if timeout is None else waiter.began + timeout
 
     def _enter(self, call: str) -> None:
         """Begin a call of the slow way: from here on the endpoint is in use, and the fast way shut.
@@ -357,7 +360,8 @@ class ShmRingBufferIO:
         while self._refuse is not None or self._in_use or runner.in_use:
             self._raise_if_unusable(call)
         self._in_use = runner.is_in_use = True
-        self._waiter.is_cancelled = False
+        if not self._waiter.has_sought:  # else it has begun already, and may have been cancelled
+            self._waiter.is_cancelled = False
         self._send = self._receive = self._shut
 
     def _take_back(self) -> bool:

@@ -53,10 +53,16 @@ class Outbox:
         except RingBufferError as error:
             if message.is_begun:
                 self._unfinished = message, runner.done()
-                error.add_note(
-                    f"{message.sent_bytes} of the message's {message.total_bytes} bytes are sent: resume() sends the rest;"
-                    " whatever else is sent withdraws it, and no reader gets it"
-                )
+                error.args = (_in_the_middle(str(error), message),)
             error.sent_bytes, error.total_bytes = message.sent_bytes, message.total_bytes
             raise
         self.withdraw()
+
+
+def _in_the_middle(text: str, message: Outgoing) -> str:
+    """What an error says that has ended a wait in the middle of a message."""
+    said, _, _ = text.partition(". Nothing was changed")
+    return (
+        f"{said}. {message.sent_bytes} of the message's {message.total_bytes} bytes are sent: resume() sends the rest; whatever"
+        " else is sent withdraws it, and no reader gets it"
+    )

@@ -13,7 +13,7 @@ import os
 import time
 from collections.abc import Callable
 
-from ringbuffer.compiled import FOUND, Runner
+from ringbuffer.compiled import FOUND, WAIT, Runner
 from ringbuffer.endpoint.peers import WRITER, Peers
 from ringbuffer.errors import PeerDied, RingBufferError, WaitCancelledError, WaitTimeoutError
 from ringbuffer.memory.participants import Role, name_of
@@ -41,6 +41,8 @@ class Waiter:
         self._refusal = refusal
         self.began = _monotonic()
         """When the call that waits was made."""
+        self.has_sought = False
+        """Whether that call has looked again already, and goes on the slow way."""
         self._rank = role.rank
         self.is_cancelled = False
         """Set from any thread, behind which :meth:`rouse` is called: the present call ends, if it waits or comes to wait."""
@@ -63,12 +65,15 @@ class Waiter:
     def seek(self, timeout: float | None) -> bool:
         """Look again, as :meth:`find` does before it sleeps, but for a call of the runner's own. Whether there is a block now.
 
-        Does nothing for a ``timeout`` that is over before that, and where a block may wait for a stand-in of this process.
+        Lasts no longer than ``timeout``. Does nothing where a block may wait for a stand-in of this process.
         """
-        options = self.options
-        if (timeout is not None and timeout < options.yield_seconds) or self.peers.evicted:
+        if self.peers.evicted or self._runner.in_use:
             return False
-        return self._runner.seek(options.spin_count, options.yield_seconds) == FOUND
+        self.is_cancelled, self.began, self.has_sought = False, _monotonic(), True
+        yield_seconds = self.options.yield_seconds if timeout is None else min(timeout, self.options.yield_seconds)
+        result = self._runner.seek(self.options.spin_count, yield_seconds)
+        self.has_sought = result == WAIT
+        return result == FOUND
 
     def _look_again(self, deadline: float | None) -> bool:
         """Look again at once, and then between yields. Whether the block was found. Does not last longer than the deadline."""

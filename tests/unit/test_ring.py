@@ -292,3 +292,15 @@ def test_close_while_memory_is_referred_to_can_be_done_again(alias: str, make_ri
     ring.close()
     assert not is_mapped(ring.name)
     assert exists(ring)
+
+
+def test_what_goes_wrong_in_the_body_is_what_its_caller_sees(make_ring: MakeRing) -> None:
+    """A body that raises often keeps what refers to the memory, in the variables of its traceback."""
+    ring = make_ring()
+    with pytest.raises(KeyError, match="mine"), ring:
+        kept = ring.segment.whole()
+        raise KeyError("mine")
+    with pytest.raises(BlockEscapedError):
+        ring.close()
+    kept.release()
+    ring.close()

@@ -20,8 +20,10 @@ from ringbuffer.protocol import ORIGINAL
 from ringbuffer.waiting import (
     NAP_SECONDS,
     SLICE_SECONDS,
+    SPIN_COUNT_MAX,
     WARNING_INTERVAL_DEFAULT_SECONDS,
     WARNING_INTERVAL_VARIABLE,
+    YIELD_SECONDS_MAX,
     WaitOptions,
     check_timeout,
     warning_interval_seconds,
@@ -409,3 +411,15 @@ def test_damaged_flags_are_a_time_out_without_a_case(rank: int, call: str, make_
         assert (caught.value.case, caught.value.missing_ranks) == (None, ())
         view[1] = int(rank != -1)
     assert_sequence_goes_on(ends, rank)
+
+
+@pytest.mark.parametrize("count", [-1, 1.0, True, "5", None, SPIN_COUNT_MAX + 1, 10**400])
+def test_wrong_spin_count_is_refused(count: Any) -> None:
+    with pytest.raises(ValueError, match="spin_count"):
+        WaitOptions(spin_count=count)
+
+
+@pytest.mark.parametrize("seconds", [-0.1, math.nan, "1", None, YIELD_SECONDS_MAX * 1.01, math.inf, 10**400])
+def test_wrong_time_to_yield_is_refused(seconds: Any) -> None:
+    with pytest.raises(ValueError, match="yield_seconds"):
+        WaitOptions(yield_seconds=seconds)
