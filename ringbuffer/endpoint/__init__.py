@@ -4,7 +4,8 @@ Rules:
 
 * A wait that times out or is cancelled, a peer that is gone, a body that raises and an object that cannot be encoded change
   nothing: the next call goes on where this one stood. So does one that ``KeyboardInterrupt`` has ended: a message that was
-  marked as read and not given to its caller is kept, and the next call gives it.
+  marked as read and not given to its caller is kept, and the next call gives it. (A message of several blocks whose sending
+  ``KeyboardInterrupt`` has ended is withdrawn, or was sent whole.)
 * One use at a time: nested or concurrent use of an endpoint raises. Telling so costs two attributes: CPython switches threads
   only where it also raises ``KeyboardInterrupt``, and there is no such point between the test and the assignments, nor, when a
   call ends, between them and its return.
@@ -232,8 +233,10 @@ class ShmRingBufferIO:
         """``with reader.read() as obj:`` — the next message in place; it is consumed when the body ends.
 
         Arrays, tensors and bytes in ``obj`` share the block's memory. Arrays and bytes are read-only; a tensor that was written
-        to raises :class:`ReadOnlyError` at the end; after the ``with`` they are empty. A message of more than one block has
-        memory of its own. If the body raises, the message stays unread and comes again. Entering raises as :meth:`dequeue`.
+        to raises :class:`ReadOnlyError` at the end. After the ``with`` they are empty, and nothing else may refer to them: what
+        the body has bound to another name it deletes (``x = obj["x"]; s = x.sum(); del x``), or :class:`BlockEscapedError` is
+        raised and the message stays unread. A message of more than one block has memory of its own. If the body raises, the
+        message comes again. Entering raises as :meth:`dequeue` does.
         """
         self._check_reads(READ, timeout)
         return MessageHold(self, timeout)
@@ -293,7 +296,8 @@ class ShmRingBufferIO:
 
         From here on this process marks as read in its place, whenever it would have to wait for it. A newcomer that takes the
         rank ends that, and gets what was not marked by then: of what was published before it came, at most the last
-        ``max_chunks`` blocks. Raises :class:`RoleTaken` for a reader that lives, and :class:`RankError`.
+        ``max_chunks`` blocks. It ends with this writer, too: a successor evicts anew. Raises :class:`RoleTaken` for a reader
+        that lives, and :class:`RankError`.
         """
         if self._refuse_write is not None:
             raise self._refuse_write(self, "evict")

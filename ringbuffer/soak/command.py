@@ -43,8 +43,9 @@ def add_soak(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--chunk-bytes", type=chunk, default=1024, metavar="B", help="size of a block (default: 1024)")
     pause = "about so many messages lie between two pauses or re-attachments of an end; 0: none (default: 2000)"
     parser.add_argument("--pause-every", type=every, default=2_000, metavar="M", help=pause)
-    replace = "about so many messages lie between two readers that are replaced; 0: none (default: 100000)"
-    parser.add_argument("--replace-every", type=every, default=100_000, metavar="M", help=replace)
+    replace = "about so many messages lie between two readers that are replaced; 0: none (default: a twentieth of all, at most"
+    replace += " 100000)"
+    parser.add_argument("--replace-every", type=every, default=None, metavar="M", help=replace)
     kill = "whether most of those are killed, and not asked to leave (default: yes)"
     parser.add_argument("--kill", action=argparse.BooleanOptionalAction, default=True, help=kill)
     parser.add_argument("--seed", type=_whole(0, (1 << 64) - 1), metavar="S", help="of the messages (default: drawn, and said)")
@@ -57,6 +58,8 @@ def run_soak(options: argparse.Namespace) -> int:
 
     seed = random.SystemRandom().randrange(1 << 32) if options.seed is None else options.seed
     names = ("messages", "readers", "blocks", "chunk_bytes", "pause_every", "replace_every", "kill")
+    if options.replace_every is None:
+        options.replace_every = min(100_000, max(1, options.messages // 20))
     plan = Plan(seed=seed, **{name: getattr(options, name) for name in names})
     print(f"repeat with: {command_of(plan)}", file=sys.stderr, flush=True)
     before = signal.signal(signal.SIGTERM, _terminate)

@@ -18,7 +18,7 @@ from ringbuffer.checker.processes import RunFailed
 from ringbuffer.endpoint import ShmRingBufferIO
 from ringbuffer.endpoint.peers import WRITER, resumes_at
 from ringbuffer.errors import PeerDied, RingBufferError, WaitTimeoutError
-from ringbuffer.memory.participants import Role
+from ringbuffer.memory.participants import Role, name_of
 from ringbuffer.observe import observe
 from ringbuffer.protocol import PROTOCOL, Variant
 from ringbuffer.ring import ShmRingBuffer
@@ -281,7 +281,7 @@ class _Run:
             if one.waiting_seconds is not None:
                 said.append(wait_sentence(snapshot, one.rank, block, one.waiting_seconds))
             else:
-                said.append(f"rank {one.rank} (pid {one.pid}): {one.state}, at block {block}, does not wait")
+                said.append(f"{name_of(one.rank)} (pid {one.pid}): {one.state}, at block {block}, does not wait")
         return said
 
     def findings(self) -> Findings:

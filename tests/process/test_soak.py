@@ -203,7 +203,8 @@ def test_that_nothing_moves_any_more_is_a_fault_with_the_waits_of_all() -> None:
     ring, *waits = findings.waits
     assert ring.startswith("the ring: ")
     assert [wait.split(" (pid ")[0] for wait in waits[1:]] == ["reader 0", "reader 1"]
-    assert all("which all have read: the writer has not written it again" in wait for wait in waits[1:])
+    ways = ("which all have read: the writer has not written it again", "does not wait")  # it may be between two slices
+    assert all(any(way in wait for way in ways) for wait in waits[1:])
 
 
 def test_a_reader_that_ends_by_itself_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -350,7 +351,7 @@ def test_a_fault_is_said_in_the_report_and_in_the_status(
     monkeypatch.setattr(runs, "soak", lambda *_: findings)
     assert cli.main(["soak", "--messages", "10", "--seed", "5"]) == 1
     lines = capsys.readouterr().out.splitlines()
-    repeat = command_of(Plan(10, seed=5))
+    repeat = command_of(Plan(10, seed=5, replace_every=1))
     assert lines[-3:] == ["a wait", "FAULT: reader 0: gone", f"repeat with: {repeat}"]
 
 
