@@ -199,7 +199,7 @@ def _block_json(block: Block) -> dict[str, Any]:
         "unread_by": list(block.unread_by),
         "sequence": frame and frame.sequence,
         "kind": frame and frame.kind_name,
-        "length": frame and frame.length,
+        "length": frame and frame.length_bytes,
         "total_bytes": frame and frame.total_bytes,
         "changing": block.is_changing,
         "damage": block.damage or None,
@@ -233,7 +233,9 @@ def _run_row(run: Sequence[Block]) -> tuple[str, ...]:
     frames = [block.frame for block in run if block.frame is not None]
     sequences = [frame.sequence for frame in frames]
     kinds = {frame.kind_name for frame in frames}
-    lengths = {f"{one.length:,}" + (f" of {one.total_bytes:,}" if one.total_bytes > one.length else "") for one in frames}
+    lengths = {
+        f"{one.length_bytes:,}" + (f" of {one.total_bytes:,}" if one.total_bytes > one.length_bytes else "") for one in frames
+    }
     return (
         str(first.index) if first is last else f"{first.index}-{last.index}",
         _what(first) if first.damage else case,

@@ -20,73 +20,44 @@ as their processes see themselves; whether somebody lives is what the kernel say
 from __future__ import annotations
 
 import contextlib
-import enum
 import os
-import struct
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final, TypeAlias
 
+from ringbuffer.codec.frames import KIND_NAMES, WHOLE
+from ringbuffer.codec.frames import Frame as Frame
 from ringbuffer.errors import SegmentFormatError
+from ringbuffer.memory import holding
 from ringbuffer.memory.files import FOLDER as FOLDER
 from ringbuffer.memory.files import open_plain
-from ringbuffer.memory.holding import CREATOR_BYTE, is_held, reopened, require_support
+from ringbuffer.memory.holding import CREATOR_BYTE, reopened, require_support
 from ringbuffer.memory.layout import (
     AWAKE_BYTES,
+    FRAME,
     FRAME_BYTES,
     HEADER_BYTES,
     PARTICIPANT,
     Header,
     Layout,
 )
+from ringbuffer.memory.participants import Entry, Presence, name_of, presence_of
 from ringbuffer.memory.shared import NAME_PREFIX
 from ringbuffer.protocol import Case, classify, missing_readers
 from ringbuffer.protocol.cases import FLAG_BYTES, WRITTEN_FLAG_INDEX
 
 BLOCKS_LOOKED_AT_MAX: Final = 1024
-KINDS: Final = ("raw", "pickle", "bytes", "gathered")
-"""What a frame's kind means, by number."""
-PARTS_MAX: Final = 3
-"""The greatest value of a frame's part bits: first and last."""
-
-_FRAME: Final = struct.Struct("<QQIIQ")
-assert _FRAME.size == FRAME_BYTES
 _NANOSECONDS: Final = 1_000_000_000
+
+State = Presence
+"""What has become of a role."""
 
 _Read: TypeAlias = Callable[[int, int], bytes]
 """Some bytes of the segment: from where, and how many."""
-
-
-class State(enum.StrEnum):
-    """What has become of a role."""
-
-    FREE = "free"
-    """Nobody has ever claimed it."""
-    HELD = "held"
-    """A process that lives has it."""
-    LEFT = "left"
-    """It was given up in good order."""
-    DEAD = "dead"
-    """Its holder is gone without a word."""
-
-
-@dataclass(frozen=True, slots=True)
-class Frame:
-    """What stands in front of a payload."""
-
-    sequence: int
-    length: int
-    kind: int
-    part: int
-    total_bytes: int
-
-    @property
-    def kind_name(self) -> str:
-        """What the kind is called."""
-        return KINDS[self.kind] if self.kind < len(KINDS) else f"kind {self.kind}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,7 +212,7 @@ class _Look:
             layout=layout,
             identity=header.identity.hex(),
             creator_pid=header.creator_pid,
-            creator_lives=is_held(self._descriptor, CREATOR_BYTE),
+            creator_lives=holding.is_held(self._descriptor, CREATOR_BYTE),
             has_name=os.fstat(self._descriptor).st_nlink > 0,
             participants=participants,
             blocks=found,
@@ -255,11 +226,18 @@ class _Look:
         return (writer, *readers)
 
     def _participant(self, rank: int, writer: Participant | None) -> Participant:
-        entry = self._read(self._layout.participant_offset(rank), PARTICIPANT.size)
-        position, since, claimed_at, left_at, pid, generation, evicted_by = PARTICIPANT.unpack(entry)
-        if writer is None or writer.state is not State.HELD or writer.pid != evicted_by:
+        offset = self._layout.participant_offset(rank)
+        evictor = writer.pid if writer is not None and writer.state is State.HELD else 0
+        read = partial(self._entry, offset)
+
+        def is_held() -> bool:
+            # The lock of a reader that was evicted is held by the writer now and then: it says nothing of the reader.
+            return not (evictor and read().evicted_by == evictor) and holding.is_held(self._descriptor, offset)
+
+        entry, state = presence_of(read, is_held)
+        position, since, claimed_at, left_at, pid, generation, evicted_by = entry
+        if evicted_by != evictor:
             evicted_by = 0  # whoever read in its place is no writer any more, and its successor does not
-        state = self._state(rank, claimed_at, left_at, evicted_by)
         now = time.monotonic_ns()
         lag = None if writer is None else max(0, writer.position - position)
         awake = int.from_bytes(self._read(self._layout.awake_offset + (1 + rank) * AWAKE_BYTES, AWAKE_BYTES), sys.byteorder)
@@ -277,16 +255,11 @@ class _Look:
             evicted_by=evicted_by,
         )
 
-    def _state(self, rank: int, claimed_at: int, left_at: int, evicted_by: int) -> State:
-        """A reader that was evicted is one whose lock the writer holds now and then: the lock says nothing of it then."""
-        if not evicted_by and is_held(self._descriptor, self._layout.participant_offset(rank)):
-            return State.HELD
-        if not claimed_at:
-            return State.FREE
-        return State.LEFT if left_at else State.DEAD
+    def _entry(self, offset: int) -> Entry:
+        return Entry._make(PARTICIPANT.unpack(self._read(offset, PARTICIPANT.size)))
 
     def _judge(self, rank: int, lag: int | None, awake: int, *, is_of_the_future: bool) -> None:
-        who = "the writer" if rank < 0 else f"reader {rank}"
+        who = name_of(rank)
         if lag is not None and lag > self._layout.max_chunks:
             self._damage.append(f"{who} is {lag} blocks behind in a ring of {self._layout.max_chunks}")
         if awake > 1:
@@ -306,7 +279,7 @@ class _Look:
         packed = self._read(frame_at, FRAME_BYTES)
         if not self._read(entry_at, 1)[0] or self._read(frame_at, FRAME_BYTES) != packed:
             return Block(index, flags, case, unread_by, None, True, "")
-        frame = Frame(*_FRAME.unpack(packed))
+        frame = Frame._make(FRAME.unpack(packed))
         return Block(index, flags, case, unread_by, frame, False, self._frame_damage(index, frame))
 
     def _judge_flags(self, flags: bytes) -> tuple[Case | None, tuple[int, ...]]:
@@ -322,11 +295,11 @@ class _Look:
         layout = self._layout
         if frame.sequence % layout.max_chunks != index:
             return f"block {index}: sequence {frame.sequence}, which belongs into block {frame.sequence % layout.max_chunks}"
-        if frame.kind >= len(KINDS) or frame.part > PARTS_MAX:
+        if frame.kind not in KIND_NAMES or frame.part > WHOLE:
             return f"block {index}: frame of kind {frame.kind}, part {frame.part}"
-        if frame.length > min(layout.max_chunk_bytes, frame.total_bytes):
+        if frame.length_bytes > min(layout.max_chunk_bytes, frame.total_bytes):
             limits = f"a message of {frame.total_bytes} and a block of {layout.max_chunk_bytes}"
-            return f"block {index}: frame of {frame.length} bytes in {limits}"
+            return f"block {index}: frame of {frame.length_bytes} bytes in {limits}"
         return ""
 
 

@@ -166,7 +166,7 @@ def _header() -> str:
 
 def _frame() -> str:
     """What stands in front of a payload, and the kinds of bodies."""
-    fields_table = _field_table(_sizes(frames.HEADER), ((name, _FRAME_MEANINGS[name]) for name in frames.Frame._fields))
+    fields_table = _field_table(_sizes(layout.FRAME), ((name, _FRAME_MEANINGS[name]) for name in frames.Frame._fields))
     kinds = ((str(kind), name, _KIND_MEANINGS[kind]) for kind, name in frames.KIND_NAMES.items())
     return f"{fields_table}\n\n{table(('kind', 'name', 'the body is'), kinds)}"
 

@@ -1,6 +1,7 @@
 """What a look at a ring comes to, in one sentence: who waits for whom, since when, whether that one lives, and what to do.
 
-Time-outs and warnings carry the sentence of the one that waits, ``ringbuffer inspect`` prints the sentence of the ring.
+``ringbuffer inspect`` prints the sentence of the ring, ``ringbuffer soak`` those of all that wait. What an endpoint says of its
+own wait begins as they do, and is put together in ``endpoint/waiter.py``.
 
 Rules: what the flags say comes first, and then what is known of those whom it names; who can go on is never blamed. Only what
 cannot end by itself counts as stuck: a role that died and that nobody stands in for, or memory that is damaged. Limits: a
@@ -13,6 +14,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
+from ringbuffer.memory.participants import name_of
 from ringbuffer.observe import Block, Participant, Snapshot, State
 from ringbuffer.protocol import Case, missing_readers, reader_may_read
 
@@ -75,8 +77,7 @@ def ranks_text(ranks: Sequence[int]) -> str:
 
 
 def _name(rank: int, pid: int) -> str:
-    name = "the writer" if rank == _WRITER else f"reader {rank}"
-    return f"{name} (pid {pid})" if pid else name
+    return f"{name_of(rank)} (pid {pid})" if pid else name_of(rank)
 
 
 def _readers(ranks: Sequence[int]) -> str:

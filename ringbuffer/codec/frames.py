@@ -21,24 +21,22 @@ what a header promises. Limits: neither side knows blocks, flags or pickles; a p
 from __future__ import annotations
 
 import io
-import struct
 from bisect import bisect_right
 from collections.abc import Sequence
 from itertools import accumulate
 from typing import Final, NamedTuple
 
 from ringbuffer.errors import FrameError
-from ringbuffer.memory.layout import FRAME_BYTES
+from ringbuffer.memory.codes import BYTES as BYTES
+from ringbuffer.memory.codes import PICKLE as PICKLE
+from ringbuffer.memory.codes import WHOLE as WHOLE
+from ringbuffer.memory.layout import FRAME, FRAME_BYTES
 
 TOTAL_BYTES_MAX: Final = 1 << 46
 """No message is larger than the largest ring."""
 
 RAW: Final = 0
 """The caller filled the block itself, with ``acquire_write``."""
-PICKLE: Final = 1
-"""The body is one pickle."""
-BYTES: Final = 2
-"""The body is the bytes that were sent, and nothing else."""
 GATHERED: Final = 3
 """The body is a pickle and the buffers that belong to it, see ``message.py``."""
 KIND_NAMES: Final = {RAW: "raw", PICKLE: "pickle", BYTES: "bytes", GATHERED: "gathered"}
@@ -46,11 +44,8 @@ KIND_NAMES: Final = {RAW: "raw", PICKLE: "pickle", BYTES: "bytes", GATHERED: "ga
 MIDDLE: Final = 0
 FIRST: Final = 1
 LAST: Final = 2
-WHOLE: Final = FIRST | LAST
+assert WHOLE == FIRST | LAST, "what goes through in one call has one part"
 _PART_NAMES: Final = ("a middle part", "a first part", "a last part", "a whole message")
-
-HEADER: Final = struct.Struct("<QQIIQ")
-assert HEADER.size == FRAME_BYTES
 
 
 class Frame(NamedTuple):
@@ -62,14 +57,19 @@ class Frame(NamedTuple):
     part: int
     total_bytes: int
 
+    @property
+    def kind_name(self) -> str:
+        """What the kind is called."""
+        return KIND_NAMES.get(self.kind, f"kind {self.kind}")
+
     @classmethod
     def read(cls, block: memoryview) -> Frame:
         """What a block says of itself. Nothing is checked here."""
-        return cls._make(HEADER.unpack_from(block))
+        return cls._make(FRAME.unpack_from(block))
 
     def write(self, block: memoryview) -> None:
         """Put the header in front of the block's payload."""
-        HEADER.pack_into(block, 0, *self)
+        FRAME.pack_into(block, 0, *self)
 
 
 class Gathered:
@@ -153,7 +153,7 @@ class Outgoing:
         with block[FRAME_BYTES : FRAME_BYTES + size] as target:
             copied = self._body.write(self.sent_bytes, target)
         assert copied == size, "the part that was announced"
-        HEADER.pack_into(block, 0, sequence, size, self.kind, part, self.total_bytes)
+        FRAME.pack_into(block, 0, sequence, size, self.kind, part, self.total_bytes)
         self._part_bytes = size
 
     def sent(self) -> bool:
@@ -167,14 +167,14 @@ class Outgoing:
 def fill_whole(block: memoryview, sequence: int, kind: int, body: bytes | memoryview) -> None:
     """Put a message that fits into a block."""
     size = len(body)
-    HEADER.pack_into(block, 0, sequence, size, kind, WHOLE, size)
+    FRAME.pack_into(block, 0, sequence, size, kind, WHOLE, size)
     block[FRAME_BYTES : FRAME_BYTES + size] = body
 
 
 def mark_raw(block: memoryview, sequence: int) -> None:
     """Say that the payload is the caller's own, all of it."""
     size = len(block) - FRAME_BYTES
-    HEADER.pack_into(block, 0, sequence, size, RAW, WHOLE, size)
+    FRAME.pack_into(block, 0, sequence, size, RAW, WHOLE, size)
 
 
 def payload(block: memoryview, frame: Frame) -> memoryview:

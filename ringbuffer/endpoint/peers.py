@@ -162,7 +162,7 @@ class Peers:
         presence = peer.role.presence()
         if presence is Presence.HELD:
             peer.seen_alive_ns = time.monotonic_ns()
-        return presence is Presence.GONE or (presence is Presence.LEFT and self._buffer.segment.is_unlinked)
+        return presence is Presence.DEAD or (presence is Presence.LEFT and self._buffer.segment.is_unlinked)
 
     def _peer(self, rank: int) -> _Peer:
         if rank not in self._peers:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import struct
 from typing import Final
 
-from ringbuffer.memory.layout import FRAME_BYTES
+from ringbuffer.memory.layout import FRAME as FRAME
 
 WAIT: Final = 0
 """The block is busy: look again later."""
@@ -26,6 +25,3 @@ WHOLE: Final = 3
 """The part of a message that has only one: the first and the last."""
 COPY_MAX_BYTES: Final = 16 << 10
 """A longer pickle is not copied: whoever receives it decodes it in its block."""
-FRAME: Final = struct.Struct("<QQIIQ")
-"""What stands before a payload: sequence, length of this part, kind, part, length of the message."""
-assert FRAME.size == FRAME_BYTES

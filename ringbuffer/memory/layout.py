@@ -83,6 +83,10 @@ FIELD_MEANINGS: Final = {
 }
 
 
+FRAME: Final = struct.Struct("<QQIIQ")
+"""What stands in front of a payload: sequence, length of this part, kind, part, length of the message (``codec/frames.py``)."""
+assert FRAME.size == FRAME_BYTES
+
 PARTICIPANT: Final = struct.Struct("<QQQQIII")
 """A participant's entry, field by field in the order of ``PARTICIPANT_MEANINGS``."""
 PARTICIPANT_MEANINGS: Final = {

@@ -2,7 +2,7 @@
 
 A role is claimed by a lock that the kernel lets go when the holder is gone (``holding.py``); what else there is to say of the
 holder stands in its entry, and outlives it. So there are four states: *free* (nobody ever had the role), *held*, *left* (given
-up in good order) and *gone* (claimed, not given up, and yet nobody holds it: killed, crashed, or ended without closing).
+up in good order) and *dead* (claimed, not given up, and yet nobody holds it: killed, crashed, or ended without closing).
 
 Rules: only who holds a role writes in its entry; times are nanoseconds of the monotonic clock, which all processes of a machine
 share. Limits: the pid is what its process calls itself, which is another number in another container.
@@ -13,6 +13,7 @@ from __future__ import annotations
 import enum
 import os
 import time
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from ringbuffer.errors import RoleTaken
@@ -26,13 +27,17 @@ STANDING_IN_SECONDS: Final = 1.0
 """Nobody stands in for another for so long at a time."""
 
 
-class Presence(enum.Enum):
+class Presence(enum.StrEnum):
     """Whether somebody has a role."""
 
     FREE = "free"
+    """Nobody has ever claimed it."""
     HELD = "held"
+    """A process that lives has it."""
     LEFT = "left"
-    GONE = "gone"
+    """It was given up in good order."""
+    DEAD = "dead"
+    """Its holder is gone without a word."""
 
 
 class Entry(NamedTuple):
@@ -49,6 +54,19 @@ class Entry(NamedTuple):
     def is_of_same_holder(self, other: Entry) -> bool:
         """Whether nobody has come or left between the two."""
         return (self.claimed_at, self.left_at, self.generation) == (other.claimed_at, other.left_at, other.generation)
+
+
+def presence_of(read: Callable[[], Entry], is_held: Callable[[], bool]) -> tuple[Entry, Presence]:
+    """An entry, and whether somebody has the role. ``read``: reads the entry. ``is_held``: asks the kernel for the lock."""
+    while True:
+        entry = read()
+        if is_held():
+            return entry, Presence.HELD
+        if entry.is_of_same_holder(read()):
+            break  # otherwise somebody has come or left while we asked, and what it says is not of who we asked for
+    if not entry.claimed_at:
+        return entry, Presence.FREE
+    return entry, Presence.LEFT if entry.left_at else Presence.DEAD
 
 
 class Role:
@@ -74,15 +92,7 @@ class Role:
 
     def presence(self) -> Presence:
         """Whether somebody has the role."""
-        while True:
-            entry = self.entry()
-            if self._segment.is_held(self._offset):
-                return Presence.HELD
-            if entry.is_of_same_holder(self.entry()):
-                break  # otherwise somebody has come or left while we asked, and what it says is not of who we asked for
-        if not entry.claimed_at:
-            return Presence.FREE
-        return Presence.LEFT if entry.left_at else Presence.GONE
+        return presence_of(self.entry, lambda: self._segment.is_held(self._offset))[1]
 
     def claim(self) -> None:
         """Take the role. Raises :class:`RoleTaken`, naming who has it."""
