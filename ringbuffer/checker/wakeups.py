@@ -25,7 +25,6 @@ from typing import Final, NamedTuple
 from ringbuffer.checker.checks import ask, picture, what_broke
 from ringbuffer.checker.claim import Claim, OnAdvance, Scope, Verdict
 from ringbuffer.checker.explore import HOLDS, REFUTED, UNKNOWN, Result
-from ringbuffer.protocol import Waking
 from ringbuffer.protocol.waking import EVERYBODY, ONE_READER, READERS, WRITERS
 
 MEMORIES: Final = ("sc", "tso", "ra")
@@ -192,8 +191,3 @@ def _open_end(part: Part, result: Result) -> str:
         return f"{result.states} states at {part.memory} {part}, and not done"
     unseen = ", ".join(result.vacuous)
     return f"nothing was shown at {part.memory} {part}: never seen: {unseen}" if unseen else ""
-
-
-def waking_of(twin: Twin) -> Waking:
-    """The edited rows."""
-    return Waking.parse(*twin.edits.split())
