@@ -96,6 +96,14 @@ class Runner(Releasable, Protocol):
     """Stored by the endpoint for its own calls: an assignment, in which no interrupt can come."""
     pending: bytes | None
     """A message that is marked as read. Who has taken it from ``receive`` sets this to ``None``; until then it comes again."""
+    spin_count: int
+    """How often ``send`` and ``receive`` look again at once; 0 at first."""
+    yield_seconds: float
+    """For how long they then look again, with the processor given away between two looks; 0 at first."""
+    has_sought: bool
+    """Whether one of them is looking again between yields, or has done so in vain: its caller unsets this."""
+    is_cancelled: bool
+    """Set from any thread, before :meth:`rouse`; unset where ``send`` or ``receive`` begins to look again between yields."""
 
     @property
     def in_use(self) -> bool:
@@ -110,6 +118,11 @@ class Runner(Releasable, Protocol):
     @property
     def result(self) -> int:
         """Why ``receive`` had nothing to return."""
+        ...
+
+    @property
+    def began(self) -> float:
+        """When ``send`` or ``receive`` last began to look again between yields, on the monotonic clock."""
         ...
 
     @property
@@ -162,18 +175,23 @@ class Runner(Releasable, Protocol):
         ...
 
     def rouse(self) -> None:
-        """From any thread: the present ``rest``, or the next one if none is on, ends at once."""
+        """From any thread: the present ``rest`` or looking between yields, or the next one if none is on, ends at once."""
         ...
 
-    def send(self, kind: int, data: Buffer, /) -> int:
+    def send(self, kind: int, data: Buffer, timeout: float | None = None, /) -> int:
         """Write a message of one part, and run all rows: :data:`FOUND`, :data:`WAIT`, :data:`TOO_LARGE` or :data:`BUSY`.
+
+        Where the block is busy it looks again: ``spin_count`` times, and then for ``yield_seconds``, or ``timeout`` if that is
+        less.
 
         Raises ``TypeError`` or ``BufferError`` for what is no contiguous buffer, and ``ValueError`` for a reader.
         """
         ...
 
-    def receive(self, decode: Callable[[bytes], Any] | None, /) -> Any:
+    def receive(self, decode: Callable[[bytes], Any] | None, timeout: float | None = None, /) -> Any:
         """The next message, marked as read: its bytes, or what ``decode`` makes of them where they are a pickle.
+
+        Where the block is busy, it looks again as ``send`` does.
 
         Returns the runner itself when there is nothing to return; then ``result`` says why. :data:`FOUND`: the block is held,
         and the caller must look at its frame (not the next message, not in one part, too long a pickle, another kind, or a

@@ -40,6 +40,7 @@ class _Doomed:
         self._program, self._segment = program, segment
         self._payload = next(one.row for one in program.instructions if one.row.is_payload)
         self.is_in_use, self.pending, self.pending_kind, self.result, self.can_rest = False, None, 0, BUSY, True
+        self.spin_count, self.yield_seconds, self.began, self.has_sought, self.is_cancelled = 0, 0.0, 0.0, False, False
         self.where, self.done, self.resume = self._runner.where, self._runner.done, self._runner.resume
 
     def release(self) -> None:

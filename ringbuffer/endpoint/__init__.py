@@ -141,11 +141,9 @@ class ShmRingBufferIO:
             check_timeout(timeout)
         body: Any = self._encode(obj)
         kind = BYTES if body is obj else PICKLE if body.__class__ is bytes else body.kind
-        if body.__class__ is bytes:
-            result = self._send(kind, body)
-            if result == FOUND or (result == WAIT and self._waiter.seek(timeout) and self._send(kind, body) == FOUND):
-                return
-        self._send_slowly("enqueue", kind, body, timeout)
+        result = self._send(kind, body, timeout) if body.__class__ is bytes else None
+        if result != FOUND:
+            self._send_slowly("enqueue", kind, body, timeout, result == WAIT)
 
     def send_bytes(self, data: Any, timeout: float | None = None) -> None:
         """Send bytes as they are, of any size: anything like ``bytes`` that has no gaps. No pickle is made of them.
@@ -159,9 +157,9 @@ class ShmRingBufferIO:
             raise self._refuse_write(self, "send_bytes")
         if data.__class__ is not bytes:
             data = as_bytes_view(data)
-        result = self._send(BYTES, data)
-        if result != FOUND and not (result == WAIT and self._waiter.seek(timeout) and self._send(BYTES, data) == FOUND):
-            self._send_slowly("send_bytes", BYTES, data, timeout)
+        result = self._send(BYTES, data, timeout)
+        if result != FOUND:
+            self._send_slowly("send_bytes", BYTES, data, timeout, result == WAIT)
 
     def resume(self, timeout: float | None = None) -> bool:
         """Send the rest of a message of several blocks that a time-out has left unfinished. Whether there was one."""
@@ -176,8 +174,8 @@ class ShmRingBufferIO:
         finally:
             self._in_use = self._runner.is_in_use = False
 
-    def _send_slowly(self, call: str, kind: int, body: Any, timeout: float | None) -> None:
-        self._enter(call)
+    def _send_slowly(self, call: str, kind: int, body: Any, timeout: float | None, has_waited: bool) -> None:
+        self._enter(call, has_waited and self._runner.has_sought)
         try:
             self._outbox.send(kind, body, self._deadline(timeout))
             self._send = self._fast_send
@@ -197,9 +195,7 @@ class ShmRingBufferIO:
             raise self._refuse_read(self, DEQUEUE)
         runner = self._runner
         try:
-            obj = self._receive(_loads)
-            if obj is runner and runner.result == WAIT and self._waiter.seek(timeout):
-                obj = self._receive(_loads)
+            obj = self._receive(_loads, timeout)
         except Exception as error:
             if runner.pending is None:
                 raise  # nothing was received that could not be decoded
@@ -207,7 +203,7 @@ class ShmRingBufferIO:
             runner.pending = None
             raise problem from error
         if obj is runner:
-            return self._receive_slowly(DEQUEUE, timeout)
+            return self._receive_slowly(DEQUEUE, timeout, runner.result == WAIT)
         runner.pending = None
         return obj
 
@@ -221,11 +217,9 @@ class ShmRingBufferIO:
         if self._refuse_read is not None:
             raise self._refuse_read(self, RECEIVE)
         runner = self._runner
-        data: Any = self._receive(None)
-        if data is runner and runner.result == WAIT and self._waiter.seek(timeout):
-            data = self._receive(None)
+        data: Any = self._receive(None, timeout)
         if data is runner:
-            return self._receive_slowly(RECEIVE, timeout)  # type: ignore[no-any-return]
+            return self._receive_slowly(RECEIVE, timeout, runner.result == WAIT)  # type: ignore[no-any-return]
         runner.pending = None
         return data  # type: ignore[no-any-return]
 
@@ -241,8 +235,8 @@ class ShmRingBufferIO:
         self._check_reads(READ, timeout)
         return MessageHold(self, timeout)
 
-    def _receive_slowly(self, call: str, timeout: float | None) -> Any:
-        self._enter(call)
+    def _receive_slowly(self, call: str, timeout: float | None, has_waited: bool) -> Any:
+        self._enter(call, has_waited and self._runner.has_sought)
         try:
             message = self._inbox.next_message(call, self._deadline(timeout))
             self._receive = self._fast_receive
@@ -285,9 +279,10 @@ class ShmRingBufferIO:
     def cancel(self) -> bool:
         """End the call that another thread has going on this endpoint, if it waits or comes to wait: it raises
         :class:`WaitCancelledError`, and nothing is changed. Whether there was a call."""
-        if not (self._in_use or self._waiter.has_sought) or self._holder is not None or self._refuse is not None:
+        runner = self._runner
+        if not (self._in_use or runner.has_sought) or self._holder is not None or self._refuse is not None:
             return False
-        self._waiter.is_cancelled = True  # at once, so that it is this call and not a later one that ends
+        runner.is_cancelled = True  # at once, so that it is this call and not a later one that ends
         self._waiter.rouse()
         return True
 
@@ -305,7 +300,7 @@ class ShmRingBufferIO:
             raise RankError(f"rank {rank!r} is no reader of ring {self.buffer.name}, which has {self.buffer.n_reader}")
         self._enter("evict")
         try:
-            self._waiter.peers.evict(rank)
+            self._waiter.evict(rank)
         finally:
             self._in_use = self._runner.is_in_use = False
 
@@ -348,14 +343,13 @@ class ShmRingBufferIO:
         getattr(self, "_lenders", []).clear()
 
     def _deadline(self, timeout: float | None) -> float | None:
-        waiter = self._waiter
-        if not waiter.has_sought:
-            waiter.began = _monotonic()
-        waiter.has_sought = False
-        return None if timeout is None else waiter.began + timeout
+        self._waiter.begin()
+        return None if timeout is None else self._waiter.began + timeout
 
-    def _enter(self, call: str) -> None:
+    def _enter(self, call: str, has_begun: bool = False) -> None:
         """Begin a call of the slow way: from here on the endpoint is in use, and the fast way shut.
+
+        ``has_begun``: whether the runner has looked again for this call, and in vain.
 
         After the last test nothing can come in between, neither an interrupt nor another thread, up to the ``try`` behind the
         caller's call of this; whatever the ``finally`` of that has to do, are assignments, for the same reason.
@@ -364,8 +358,8 @@ class ShmRingBufferIO:
         while self._refuse is not None or self._in_use or runner.in_use:
             self._raise_if_unusable(call)
         self._in_use = runner.is_in_use = True
-        if not self._waiter.has_sought:  # else it has begun already, and may have been cancelled
-            self._waiter.is_cancelled = False
+        if not has_begun:  # else it may have been cancelled, too
+            runner.has_sought = runner.is_cancelled = False
         self._send = self._receive = self._shut
 
     def _take_back(self) -> bool:

@@ -13,7 +13,7 @@ import os
 import time
 from collections.abc import Callable
 
-from ringbuffer.compiled import FOUND, WAIT, Runner
+from ringbuffer.compiled import FOUND, Runner
 from ringbuffer.endpoint.peers import WRITER, Peers
 from ringbuffer.errors import PeerDied, RingBufferError, WaitCancelledError, WaitTimeoutError
 from ringbuffer.memory.participants import Role, name_of
@@ -41,11 +41,9 @@ class Waiter:
         self._refusal = refusal
         self.began = _monotonic()
         """When the call that waits was made."""
-        self.has_sought = False
-        """Whether that call has looked again already, and goes on the slow way."""
         self._rank = role.rank
-        self.is_cancelled = False
-        """Set from any thread, behind which :meth:`rouse` is called: the present call ends, if it waits or comes to wait."""
+        self._has_looked = False
+        runner.spin_count, runner.yield_seconds = options.spin_count, options.yield_seconds
 
     def release(self) -> None:
         """Let go of the memory; again does nothing."""
@@ -55,6 +53,26 @@ class Waiter:
         """Let a wait in another thread look round: it was cancelled, say, or the endpoint closed."""
         self._runner.rouse()
 
+    def evict(self, rank: int) -> None:
+        """From here on, read for that reader what this endpoint would have to wait for: the runner by itself does not wait."""
+        self.peers.evict(rank)
+        self._runner.yield_seconds = 0.0
+
+    def _read_for_the_evicted(self) -> bool:
+        """Read for those whom this endpoint has evicted. Whether anything was read."""
+        if not self.peers.evicted:
+            return False
+        has_read = self.peers.read_for_the_evicted()
+        self._runner.yield_seconds = 0.0 if self.peers.evicted else self.options.yield_seconds
+        return has_read
+
+    def begin(self) -> None:
+        """A call begins its slow way. Where the runner has looked again for it, it began then, and does not look again here."""
+        runner = self._runner
+        self._has_looked = runner.has_sought
+        self.began = runner.began if runner.has_sought else _monotonic()
+        runner.has_sought = False
+
     def find(self, deadline: float | None) -> None:
         """Return with the block found, or raise. ``deadline``: on the monotonic clock, or ``None``."""
         if self._runner.begin() == FOUND:
@@ -62,24 +80,14 @@ class Waiter:
         if not self._look_again(deadline):
             self._sleep(self.began, deadline)
 
-    def seek(self, timeout: float | None) -> bool:
-        """Look again, as :meth:`find` does before it sleeps, but for a call of the runner's own. Whether there is a block now.
-
-        Lasts no longer than ``timeout``. Does nothing where a block may wait for a stand-in of this process.
-        """
-        if self.peers.evicted or self._runner.in_use:
-            return False
-        self.is_cancelled, self.began, self.has_sought = False, _monotonic(), True
-        yield_seconds = self.options.yield_seconds if timeout is None else min(timeout, self.options.yield_seconds)
-        result = self._runner.seek(self.options.spin_count, yield_seconds)
-        self.has_sought = result == WAIT
-        return result == FOUND
-
     def _look_again(self, deadline: float | None) -> bool:
         """Look again at once, and then between yields. Whether the block was found. Does not last longer than the deadline."""
         begin, options = self._runner.begin, self.options
-        if self.peers.evicted and self.peers.read_for_the_evicted() and begin() == FOUND:
+        if self._read_for_the_evicted() and begin() == FOUND:
             return True
+        has_looked, self._has_looked = self._has_looked, False
+        if has_looked:
+            return False
         yield_seconds = options.yield_seconds
         if deadline is not None:
             yield_seconds = min(yield_seconds, deadline - _monotonic())
@@ -118,16 +126,16 @@ class Waiter:
         return False
 
     def _is_to_end(self) -> bool:
-        return self.is_cancelled or self._refusal() is not None
+        return self._runner.is_cancelled or self._refusal() is not None
 
     def _take_stock(self, started: float, deadline: float | None) -> bool:
         """Look for all that may end a wait, and raise if there is any. Whether the block was found meanwhile."""
         refusal = self._refusal()
         if refusal is not None:
             raise refusal
-        if self.is_cancelled:
+        if self._runner.is_cancelled:
             raise WaitCancelledError(f"cancelled: {self.describe(_monotonic() - started)}. Nothing was changed")
-        if self.peers.evicted and self.peers.read_for_the_evicted() and self._runner.begin() == FOUND:
+        if self._read_for_the_evicted() and self._runner.begin() == FOUND:
             return True
         lost = self.peers.lost(self._waited_for())
         if lost is not None:

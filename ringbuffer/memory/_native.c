@@ -75,9 +75,14 @@ typedef struct {
     PyObject *pending;      /* a message that is marked as read, and that the caller has not taken yet, or NULL */
     long pending_kind;
     int result;             /* why receive() had nothing to return */
+    Py_ssize_t spin_count;  /* how often send() and receive() look again at once */
+    double yield_seconds;   /* and for how long they then look between yields */
+    double began;           /* when the last of them began to look again, on the monotonic clock */
     pid_t pid;              /* who made it: a forked child inherits is_busy, but not the thread that is inside */
     char is_busy, is_asleep; /* inside a call that lets others run; of these: asleep on its word */
-    char in_use, is_roused; /* its caller says so; the present or next rest ends at once */
+    char in_use;            /* its caller says so */
+    _Atomic char is_roused; /* the present or next rest ends at once, and so does looking between yields */
+    char has_sought, is_cancelled; /* send() or receive() has looked again, in vain by now; somebody has cancelled that since */
 } Runner;
 
 /* How to sleep, and what came of it. */
@@ -318,37 +323,85 @@ now_seconds(void)
     return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
 }
 
-/* Look once, and do not hold what was found: the next call finds it again. */
+/* Look once, without Python: a table that runs in circles (an edited one) has then found nothing. */
 static int
-look(Runner *self)
+look(Actor *actor)
 {
-    const int result = run(self, BEGIN, NULL);
-    self->actor.is_held = 0;
+    Did did;
+    int result = enter(actor, BEGIN);
+    for (int left = ACCESSES_BETWEEN_SIGNALS; result == GOING && left > 0; left--) {
+        result = visit(actor, actor->visited, &did);
+    }
+    actor->is_going = 0;
+    return result == GOING ? WAIT : result;
+}
+
+/* Look again and again, with the processor given away in between. Other threads run meanwhile, and find the runner busy. */
+static int
+look_between_yields(Runner *self, double until)
+{
+    int result = WAIT;
+    self->is_busy = 1;
+    Py_BEGIN_ALLOW_THREADS
+    while (result == WAIT && !self->is_roused && now_seconds() < until) {
+        sched_yield();
+        result = look(&self->actor);
+    }
+    Py_END_ALLOW_THREADS
+    self->is_busy = 0;
+    return result;
+}
+
+/* Look for the block: at once, again so many times, and then for so long between yields. FOUND: it is held. */
+static int
+seek(Runner *self, Py_ssize_t spins, double yield_seconds)
+{
+    int result = look(&self->actor);
+    for (; spins > 0 && result == WAIT; spins--) {
+        take_breath();
+        result = look(&self->actor);
+    }
+    return result == WAIT && yield_seconds > 0 ? look_between_yields(self, now_seconds() + yield_seconds) : result;
+}
+
+/* The block is busy: look again for so long, on behalf of send() and receive(). FOUND: it is held. */
+static int
+wait_a_little(Runner *self, double yield_seconds)
+{
+    int result;
+    if (yield_seconds <= 0) {
+        self->has_sought = 0;
+        return seek(self, self->spin_count, 0);
+    }
+    self->began = now_seconds();
+    self->is_cancelled = 0;
+    self->has_sought = 1; /* from here on it can be cancelled */
+    result = seek(self, self->spin_count, yield_seconds);
+    self->has_sought = result == WAIT;
     return result;
 }
 
 static int
-seek(Runner *self, Py_ssize_t spins, double yield_seconds)
+get_seconds(PyObject *object, double *seconds)
 {
-    int result = look(self);
-    double until;
-    for (Py_ssize_t spin = 0; spin < spins && result == WAIT; spin++) {
-        take_breath();
-        result = look(self);
+    *seconds = PyFloat_AsDouble(object);
+    return *seconds == -1.0 && PyErr_Occurred() ? -1 : 0;
+}
+
+/* How long to look between yields: no longer than the time-out, which is the last argument of a call, if it was passed. */
+static int
+get_window(const Runner *self, PyObject *const *arguments, Py_ssize_t count, Py_ssize_t at, double *yield_seconds)
+{
+    double timeout;
+    *yield_seconds = self->yield_seconds;
+    if (count <= at || arguments[at] == Py_None) {
+        return 0;
     }
-    if (result != WAIT || yield_seconds <= 0) {
-        return result;
+    if (get_seconds(arguments[at], &timeout) < 0) {
+        return -1;
     }
-    until = now_seconds() + yield_seconds;
-    while (result == WAIT && !self->is_roused && now_seconds() < until) {
-        self->is_busy = 1;
-        Py_BEGIN_ALLOW_THREADS
-        sched_yield();
-        Py_END_ALLOW_THREADS
-        self->is_busy = 0;
-        result = look(self);
-    }
-    return result;
+    *yield_seconds = timeout < *yield_seconds ? timeout : *yield_seconds;
+    return 0;
 }
 
 PyDoc_STRVAR(seek_doc,
@@ -371,16 +424,17 @@ Runner_seek(PyObject *object, PyObject *const *arguments, Py_ssize_t count)
     if (is_callers < 0) {
         return NULL;
     }
-    yield_seconds = PyFloat_AsDouble(arguments[1]);
-    if (yield_seconds == -1.0 && PyErr_Occurred()) {
-        return NULL;
-    }
-    if (get_size(arguments[0], "spin_count", 0, PY_SSIZE_T_MAX, &spins) < 0) {
+    if (get_seconds(arguments[1], &yield_seconds) < 0 ||
+        get_size(arguments[0], "spin_count", 0, PY_SSIZE_T_MAX, &spins) < 0) {
         return NULL;
     }
     is_callers = is_callers && !self->is_busy && !self->actor.is_held && self->buffer.obj != NULL;
-    result = is_callers || is_available(self) ? seek(self, spins, yield_seconds) : BUSY;
-    return result < 0 ? NULL : PyLong_FromLong(result);
+    if (!is_callers && !is_available(self)) {
+        return PyLong_FromLong(BUSY);
+    }
+    result = seek(self, spins, yield_seconds);
+    self->actor.is_held = 0;
+    return PyLong_FromLong(result);
 }
 
 /* ---- Messages ------------------------------------------------------------------------------------------------------ */
@@ -417,7 +471,7 @@ copy(Runner *self, void *to, const void *from, size_t length)
 }
 
 static int
-send_whole(Runner *self, uint32_t kind, const Py_buffer *data)
+send_whole(Runner *self, uint32_t kind, const Py_buffer *data, double yield_seconds)
 {
     const uint64_t length = (uint64_t)data->len;
     unsigned char *frame;
@@ -429,6 +483,9 @@ send_whole(Runner *self, uint32_t kind, const Py_buffer *data)
         return TOO_LARGE;
     }
     result = run(self, BEGIN, NULL);
+    if (result == WAIT) {
+        result = wait_a_little(self, yield_seconds);
+    }
     if (result != FOUND) {
         return result;
     }
@@ -441,27 +498,30 @@ send_whole(Runner *self, uint32_t kind, const Py_buffer *data)
 }
 
 PyDoc_STRVAR(send_doc,
-"send(kind, data, /)\n--\n\n"
+"send(kind, data, timeout=None, /)\n--\n\n"
 "Write `data` (any contiguous buffer) into the current block, as a message of one part, and run all rows.\n\n"
-"Returns FOUND (it is sent), WAIT (the block is busy), TOO_LARGE, or BUSY (a block is out, or somebody is inside); of these only\n"
-"the first has done anything.");
+"Where the block is busy, look again `spin_count` times, and then for `yield_seconds` (or `timeout`, if that is less) with the\n"
+"processor given away between two looks; other threads run meanwhile. Returns FOUND (it is sent), WAIT (the block is busy), TOO_LARGE, or BUSY (a block is out, or\n"
+"somebody is inside); of these only the first has done anything.");
 
 static PyObject *
 Runner_send(PyObject *object, PyObject *const *arguments, Py_ssize_t count)
 {
     Py_buffer data;
     uint32_t kind;
+    double yield_seconds;
     int result;
-    if (count != 2) {
-        return PyErr_Format(PyExc_TypeError, "send takes 2 arguments, and not %zd", count);
+    if (count != 2 && count != 3) {
+        return PyErr_Format(PyExc_TypeError, "send takes 2 or 3 arguments, and not %zd", count);
     }
     if (check_side((Runner *)object, FILL, "in this table the caller reads: there is nothing to send") < 0) {
         return NULL;
     }
-    if (get_word_value(arguments[0], "kind", &kind) < 0 || PyObject_GetBuffer(arguments[1], &data, PyBUF_SIMPLE) < 0) {
+    if (get_window((Runner *)object, arguments, count, 2, &yield_seconds) < 0 || get_word_value(arguments[0], "kind", &kind) < 0 ||
+        PyObject_GetBuffer(arguments[1], &data, PyBUF_SIMPLE) < 0) {
         return NULL;
     }
-    result = send_whole((Runner *)object, kind, &data);
+    result = send_whole((Runner *)object, kind, &data, yield_seconds);
     PyBuffer_Release(&data);
     return result < 0 ? NULL : PyLong_FromLong(result);
 }
@@ -481,11 +541,14 @@ is_plain(const Runner *self, const Frame *frame, PyObject *decode)
 
 /* Copy the message out of its block, mark it as read, and keep it. FOUND: it is not one for that. */
 static int
-take_out(Runner *self, PyObject *decode)
+take_out(Runner *self, PyObject *decode, double yield_seconds)
 {
     Frame frame;
     PyObject *data;
     int result = run(self, BEGIN, NULL);
+    if (result == WAIT) {
+        result = wait_a_little(self, yield_seconds);
+    }
     if (result != FOUND) {
         return result;
     }
@@ -524,23 +587,32 @@ decoded(Runner *self, PyObject *decode)
 }
 
 PyDoc_STRVAR(receive_doc,
-"receive(decode, /)\n--\n\n"
+"receive(decode, timeout=None, /)\n--\n\n"
 "The next message, marked as read: its bytes, or what `decode` makes of them where they are a pickle.\n\n"
-"It stays in `pending` as well, and comes again, until that is set to None. Returns the runner itself when there is nothing to\n"
+"Where the block is busy, it looks again as send() does. The message stays in `pending` as well, and comes again, until that is set to None. Returns the runner itself when there is nothing to\n"
 "return, and then `result` says why: WAIT (the block is busy), BUSY (a block is out, or somebody is inside), FOUND (the block is\n"
 "the caller's, who must look at it himself: no message of one part, or not the next one, or too long for this way; or, where\n"
 "`pending` is set, that is a pickle, and `decode` is None).");
 
 static PyObject *
-Runner_receive(PyObject *object, PyObject *decode)
+Runner_receive(PyObject *object, PyObject *const *arguments, Py_ssize_t count)
 {
     Runner *self = (Runner *)object;
+    PyObject *decode;
+    double yield_seconds;
     int result = BUSY;
+    if (count != 1 && count != 2) {
+        return PyErr_Format(PyExc_TypeError, "receive takes 1 or 2 arguments, and not %zd", count);
+    }
+    decode = arguments[0];
+    if (get_window(self, arguments, count, 1, &yield_seconds) < 0) {
+        return NULL;
+    }
     if (check_side(self, READ, "in this table the caller writes: there is nothing to receive") < 0) {
         return NULL;
     }
     if (is_available(self)) {
-        result = self->pending == NULL ? take_out(self, decode) : ENDED;
+        result = self->pending == NULL ? take_out(self, decode, yield_seconds) : ENDED;
         if (result < 0) {
             return NULL;
         }
@@ -757,6 +829,53 @@ get_result(PyObject *object, void *Py_UNUSED(closure))
 }
 
 static PyObject *
+get_spin_count(PyObject *object, void *Py_UNUSED(closure))
+{
+    return PyLong_FromSsize_t(((Runner *)object)->spin_count);
+}
+
+static int
+set_spin_count(PyObject *object, PyObject *value, void *Py_UNUSED(closure))
+{
+    return refuse_deletion(value) < 0 ? -1 : get_size(value, "spin_count", 0, PY_SSIZE_T_MAX, &((Runner *)object)->spin_count);
+}
+
+static PyObject *
+get_yield_seconds(PyObject *object, void *Py_UNUSED(closure))
+{
+    return PyFloat_FromDouble(((Runner *)object)->yield_seconds);
+}
+
+static int
+set_yield_seconds(PyObject *object, PyObject *value, void *Py_UNUSED(closure))
+{
+    return refuse_deletion(value) < 0 ? -1 : get_seconds(value, &((Runner *)object)->yield_seconds);
+}
+
+static PyObject *
+get_began(PyObject *object, void *Py_UNUSED(closure))
+{
+    return PyFloat_FromDouble(((Runner *)object)->began);
+}
+
+/* A member of one char that its caller reads and stores; `closure`: where in the runner it lies. */
+static PyObject *
+get_truth(PyObject *object, void *closure)
+{
+    return PyBool_FromLong(*((char *)object + (uintptr_t)closure));
+}
+
+static int
+set_truth(PyObject *object, PyObject *value, void *closure)
+{
+    const int is_true = refuse_deletion(value) < 0 ? -1 : PyObject_IsTrue(value);
+    if (is_true >= 0) {
+        *((char *)object + (uintptr_t)closure) = (char)is_true;
+    }
+    return is_true < 0 ? -1 : 0;
+}
+
+static PyObject *
 get_can_rest(PyObject *object, void *Py_UNUSED(closure))
 {
     return PyBool_FromLong(((Runner *)object)->actor.rests_at != 0);
@@ -924,7 +1043,7 @@ static PyMethodDef runner_methods[] = {
     {"rouse", Runner_rouse, METH_NOARGS, rouse_doc},
     {"seek", (PyCFunction)(void (*)(void))Runner_seek, METH_FASTCALL, seek_doc},
     {"send", (PyCFunction)(void (*)(void))Runner_send, METH_FASTCALL, send_doc},
-    {"receive", Runner_receive, METH_O, receive_doc},
+    {"receive", (PyCFunction)(void (*)(void))Runner_receive, METH_FASTCALL, receive_doc},
     {"enter", Runner_enter, METH_O, enter_doc},
     {"stop", Runner_stop, METH_NOARGS, stop_doc},
     {"step", Runner_step, METH_O, step_doc},
@@ -938,6 +1057,13 @@ static PyGetSetDef runner_attributes[] = {
     {"pending", get_pending, set_pending, "A message that is marked as read, and that nobody has taken yet, or None.", NULL},
     {"pending_kind", get_pending_kind, NULL, "What kind of message was pending last.", NULL},
     {"result", get_result, NULL, "Why receive() had nothing to return.", NULL},
+    {"spin_count", get_spin_count, set_spin_count, "How often send() and receive() look again at once.", NULL},
+    {"yield_seconds", get_yield_seconds, set_yield_seconds, "For how long they then look again between yields.", NULL},
+    {"began", get_began, NULL, "When one of them last began to look again, in seconds on the monotonic clock.", NULL},
+    {"has_sought", get_truth, set_truth, "Whether one of them is looking again, or has done so in vain, by a clock.",
+     (void *)offsetof(Runner, has_sought)},
+    {"is_cancelled", get_truth, set_truth, "Whether that was cancelled; unset where one of them begins to look again by a clock.",
+     (void *)offsetof(Runner, is_cancelled)},
     {"can_rest", get_can_rest, NULL, "Whether a row lies down.", NULL},
     {"views", get_views, NULL, "What to release before the segment is closed: the runner.", NULL},
     {NULL, NULL, NULL, NULL, NULL},

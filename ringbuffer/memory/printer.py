@@ -20,6 +20,7 @@ from ringbuffer.protocol import Branch, Edge, Flag, Instruction, Kind, Outcome, 
 
 NAMES: Final = (
     "state",
+    "look_again",
     "myself",
     "flags_of",
     "read_of",
@@ -48,15 +49,19 @@ NAMES: Final = (
 FEW: Final = 2
 """So many flags are faster one by one than all at once."""
 
-_LEAVES: Final = {
-    Edge.WAITED: "return WAIT",
-    Edge.RESTARTED: "return ENDED",
-    Edge.FINISHED: "return ENDED",
-    Edge.RETURNED: "return ENDED",
+_Leaves = dict[Edge, tuple[str, ...]]
+"""What is printed where a branch ends a call."""
+_LEAVES: Final[_Leaves] = {
+    Edge.WAITED: ("return WAIT",),
+    Edge.RESTARTED: ("return ENDED",),
+    Edge.FINISHED: ("return ENDED",),
+    Edge.RETURNED: ("return ENDED",),
 }
-_SENT: Final = dict.fromkeys(_LEAVES, "return FOUND")
-_TAKEN: Final = dict.fromkeys(_LEAVES, "break")
-_TAKING: Final = {edge: leaf.replace("return ", "return nothing(") + ")" for edge, leaf in _LEAVES.items()}
+_AGAIN: Final = "if look_again(look, timeout): continue"
+_SENDING: Final = _LEAVES | {Edge.WAITED: (_AGAIN, "return WAIT")}
+_SENT: Final[_Leaves] = dict.fromkeys(_LEAVES, ("return FOUND",))
+_TAKEN: Final[_Leaves] = dict.fromkeys(_LEAVES, ("break",))
+_TAKING: Final[_Leaves] = dict.fromkeys(_LEAVES, ("return nothing(ENDED)",)) | {Edge.WAITED: (_AGAIN, "return nothing(WAIT)")}
 
 
 def payload_of(program: Program) -> Instruction:
@@ -113,7 +118,7 @@ class _Printer:
         if not self.stepping:
             yield from self._send() if self.message_call == "send" else self._receive()
         yield from _PLACES
-        calls = ["begin", "finish", "abort", "where", "done_with", "resume", "look", "is_inside", "let_go"]
+        calls = ["begin", "finish", "abort", "where", "done_with", "resume", "look", "is_inside", "is_held", "let_go"]
         calls += ["rest"] * (rest is not None) + [self.message_call] * (not self.stepping)
         yield f"    return {{{', '.join(f'{name!r}: {name}' for name in calls)}}}"
 
@@ -151,7 +156,7 @@ class _Printer:
         yield "            state['is_resting'] = False"
 
     def _send(self) -> Iterator[str]:
-        yield "    def send(kind, data):"
+        yield "    def send(kind, data, timeout=None):"
         yield "        nonlocal index, done, inside, is_fencing, cut, part_of"
         yield "        if inside or held or state['is_in_use']:"
         yield "            return BUSY"
@@ -162,8 +167,8 @@ class _Printer:
         yield "            length = len(data)"
         yield "            if length > limit:"
         yield "                return TOO_LARGE"
-        yield "            while True:  # it is left at once: behind it the block is ours"
-        self._found = ("break",)
+        yield "            while True:  # it is left as soon as the block is found"
+        self._found, self._leaves = ("break",), _SENDING
         yield from self._enter(Branch(0, 0, Edge.FORWARD), 4)
         yield "            frame = frames[index]"
         yield "            pack(frame, 0, done, length, kind, WHOLE, length)"
@@ -179,7 +184,7 @@ class _Printer:
         yield "    def nothing(result):"
         yield "        state['result'] = result"
         yield "        return myself()"
-        yield "    def receive(decode):"
+        yield "    def receive(decode, timeout=None):"
         yield "        nonlocal index, done, held, inside, is_fencing"
         yield "        if inside or held or state['is_in_use']:"
         yield "            return nothing(BUSY)"
@@ -225,7 +230,7 @@ class _Printer:
                 yield f"{pad}flags = flags_of[index]"
             yield from self._row(self.program[branch.pc], depth)
         else:
-            yield pad + self._leaves[branch.edge]
+            yield from (pad + line for line in self._leaves[branch.edge])
 
     def _uses_flags(self, pc: int) -> bool:
         """Whether a row from there on, until the call ends, is about a flag of the block."""
@@ -375,16 +380,16 @@ _PLACES: Final = (
     "        index, done, held = number % len(following), number, False",
     "    def look():",
     "        nonlocal held",
-    "        if inside or held:",
-    "            return BUSY",
     "        result = begin()",
     "        held = False",
     "        return result",
     "    def is_inside():",
     "        return inside",
+    "    def is_held():",
+    "        return held",
     "    def let_go():",
     "        nonlocal held",
     "        held = True",
 )
-"""Calls around those that run rows. ``look``: see :meth:`~ringbuffer.compiled.Runner.seek`; ``let_go``: from here on no message
+"""Calls around those that run rows. ``look``: look once, and do not hold what was found; ``let_go``: from here on no message
 goes through."""

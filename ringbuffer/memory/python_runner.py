@@ -36,7 +36,7 @@ class PythonRunner:
     """
 
     __slots__ = (
-        *("__dict__", "__weakref__", "_is_inside", "_let_go", "_look", "_memory", "_own"),
+        *("__dict__", "__weakref__", "_is_held", "_is_inside", "_let_go", "_look", "_memory", "_own"),
         *("abort", "begin", "can_rest", "done", "finish", "receive", "resume", "rest", "send", "where"),
     )
     begin: Callable[[], int]
@@ -46,20 +46,27 @@ class PythonRunner:
     done: Callable[[], int]
     resume: Callable[[int], None]
     rest: Callable[[float | None], int]
-    send: Callable[[int, Buffer], int]
-    receive: Callable[[Callable[[bytes], Any] | None], Any]
+    send: Callable[..., int]
+    receive: Callable[..., Any]
     can_rest: bool
     is_in_use: bool
     pending: bytes | None
     pending_kind: int
     result: int
+    spin_count: int
+    yield_seconds: float
+    began: float
+    has_sought: bool
+    is_cancelled: bool
     is_roused: bool
     is_resting: bool
 
     def __init__(self, program: Program, segment: Segment, rank: int) -> None:
         self.is_in_use = self.is_roused = self.is_resting = False
         self.pending = None
-        self.pending_kind = self.result = 0
+        self.pending_kind = self.result = self.spin_count = 0
+        self.yield_seconds = self.began = 0.0
+        self.has_sought = self.is_cancelled = False
         self._own = 1 + rank
         self._memory = Memory(segment, rank)
         self.can_rest = rest_of(program) is not None
@@ -68,7 +75,8 @@ class PythonRunner:
         self.where, self.done, self.resume = calls["where"], calls["done_with"], calls["resume"]
         self.rest = calls.get("rest", no_rest)
         self.send, self.receive = calls.get("send", no_send), calls.get("receive", no_receive)
-        self._look, self._is_inside, self._let_go = calls["look"], calls["is_inside"], calls["let_go"]
+        self._look, self._let_go = calls["look"], calls["let_go"]
+        self._is_inside, self._is_held = calls["is_inside"], calls["is_held"]
 
     @property
     def in_use(self) -> bool:
@@ -93,19 +101,9 @@ class PythonRunner:
 
     def seek(self, spin_count: int, yield_seconds: float, is_callers: bool = False, /) -> int:
         """Look for the block: at once, again so many times, and then for so long with the processor given away in between."""
-        if self.in_use and not is_callers:
+        if self._is_held() or (self._is_inside() if is_callers else self.in_use):
             return BUSY
-        look: Callable[[], int] = self._look
-        result = look()
-        while result == WAIT and spin_count > 0:
-            spin_count -= 1
-            result = look()
-        if result == WAIT and yield_seconds > 0:
-            until = time.monotonic() + yield_seconds
-            while result == WAIT and not self.is_roused and time.monotonic() < until:
-                os.sched_yield()
-                result = look()
-        return result
+        return _seek(self.__dict__, self._look, spin_count, yield_seconds)
 
     def release(self) -> None:
         """Let go of the memory; again does nothing."""
@@ -140,6 +138,7 @@ class Memory:
         own = 1 + self.rank
         bound = {
             "state": state,
+            "look_again": partial(_look_again, state),
             "myself": myself,
             "flags_of": self.flags_of,
             "read_of": self.read_of,
@@ -175,6 +174,34 @@ class Memory:
             view.release()
 
 
+def _seek(state: dict[str, Any], look: Callable[[], int], spin_count: int, yield_seconds: float) -> int:
+    """Look: at once, again so many times, and then for so long between yields."""
+    result = look()
+    while result == WAIT and spin_count > 0:
+        spin_count -= 1
+        result = look()
+    if result == WAIT and yield_seconds > 0:
+        until = _monotonic() + yield_seconds
+        while result == WAIT and not state["is_roused"] and _monotonic() < until:
+            _yield()
+            result = look()
+    return result
+
+
+def _look_again(state: dict[str, Any], look: Callable[[], int], timeout: float | None) -> bool:
+    """The block is busy: look again on behalf of ``send`` and ``receive``. Whether it is free now."""
+    yield_seconds = state["yield_seconds"] if timeout is None else min(timeout, state["yield_seconds"])
+    if yield_seconds <= 0:
+        state["has_sought"] = False
+        return _seek(state, look, state["spin_count"], 0.0) == FOUND
+    state["began"] = _monotonic()
+    state["is_cancelled"] = False
+    state["has_sought"] = True  # from here on it can be cancelled
+    result = _seek(state, look, state["spin_count"], yield_seconds)
+    state["has_sought"] = result == WAIT
+    return result == FOUND
+
+
 def _free(lock: threading.Lock) -> None:
     """Give a lock back that may be taken."""
     if lock.locked():
@@ -204,6 +231,7 @@ def _flat(data: Buffer) -> memoryview | bytes:
     return view.cast("B") if view.nbytes else b""
 
 
+_monotonic, _yield = time.monotonic, os.sched_yield
 _GLOBALS: Final[dict[str, Any]] = {
     "WAIT": WAIT,
     "FOUND": FOUND,

@@ -785,3 +785,57 @@ def test_seek_ends_when_it_is_roused(make_side: MakeSide) -> None:
     reader = side.readers[0]
     reader.rouse()
     assert reader.seek(0, 3600.0) == WAIT
+
+
+def test_messages_look_again_by_the_clock_and_say_so(make_side: MakeSide) -> None:
+    """For as long as the runner is told to, or the call, whichever is less."""
+    side = make_side(1, blocks=1)
+    reader = side.readers[0]
+    assert (reader.spin_count, reader.yield_seconds, reader.has_sought) == (0, 0.0, False)
+    reader.is_cancelled = True
+    assert reader.receive(None) is reader
+    assert (reader.result, reader.has_sought, reader.is_cancelled) == (WAIT, False, True)
+    reader.spin_count, reader.yield_seconds = 3, 3600.0
+    reader.rouse()
+    before = time.monotonic()
+    assert reader.receive(None) is reader
+    assert (reader.result, reader.has_sought, reader.is_cancelled) == (WAIT, True, False)
+    assert before <= reader.began <= time.monotonic()
+    assert reader.receive(None, 0) is reader
+    assert (reader.result, reader.has_sought) == (WAIT, False)
+    assert side.writer.send(BYTES, b"one", 0.5) == FOUND
+    side.writer.yield_seconds = 1e-6
+    assert [side.writer.send(BYTES, b"two", timeout) for timeout in (None, 3600, 0)] == 3 * [WAIT]
+    assert reader.receive(None) == b"one"
+    assert not reader.has_sought
+
+
+def test_message_that_comes_while_one_looks_again_is_taken(make_side: MakeSide) -> None:
+    side = make_side(1, blocks=1)
+    reader = side.readers[0]
+    reader.yield_seconds = side.writer.yield_seconds = 3600.0
+    receiving = Background(lambda: reader.receive(None))
+    until(lambda: reader.has_sought)
+    assert reader.in_use
+    assert side.writer.send(BYTES, b"one") == FOUND
+    assert receiving.outcome() == b"one"
+    assert (reader.has_sought, reader.in_use) == (False, False)
+    reader.pending = None
+    assert side.writer.send(BYTES, b"two") == FOUND
+    sending = Background(lambda: side.writer.send(BYTES, b"three"))
+    until(lambda: side.writer.has_sought)
+    assert reader.receive(None) == b"two"
+    assert sending.outcome() == FOUND
+
+
+@pytest.mark.parametrize("wrong", ["1", b"", [], object()])
+def test_what_is_no_time_is_refused(wrong: Any, make_side: MakeSide) -> None:
+    side = make_side(1, blocks=1)
+    side.writer.yield_seconds = side.readers[0].yield_seconds = 1e-6
+    assert side.writer.send(BYTES, b"one") == FOUND
+    with pytest.raises(TypeError):
+        side.writer.send(BYTES, b"two", wrong)
+    assert side.readers[0].receive(None) == b"one"
+    side.readers[0].pending = None
+    with pytest.raises(TypeError):
+        side.readers[0].receive(None, wrong)

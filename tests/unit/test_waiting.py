@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -72,7 +73,8 @@ class Clock:
             self.on_rest()
 
     def govern(self, end: ShmRingBufferIO) -> None:
-        """Let the endpoint's waits take their time from here, and count its looks."""
+        """Let the endpoint's waits take their time from here, and count its looks. The runner by itself does not wait."""
+        end._runner.yield_seconds = 0.0
         end._waiter._runner = Governed(end._waiter._runner, self)  # type: ignore[assignment]
 
 
@@ -80,10 +82,13 @@ class Governed:
     """A runner whose sleeps take no time."""
 
     def __init__(self, runner: Any, clock: Clock) -> None:
-        self._runner, self._clock = runner, clock
+        vars(self).update(_runner=runner, _clock=clock)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._runner, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        setattr(self._runner, name, value)
 
     def begin(self) -> int:
         self._clock.looks += 1
@@ -130,6 +135,26 @@ def test_waiter_looks_again_then_yields_then_sleeps(spin_count: int, yields: int
     assert all(sought == pytest.approx((spin_count, yields * 1e-6)) for sought in before[0])
     assert before[0]
     assert clock.slept == [pytest.approx(SLICE_SECONDS)]
+
+
+@pytest.mark.parametrize("rank", [-1, 0])
+def test_what_the_runner_has_looked_for_is_not_looked_for_again(rank: int, make_ring: MakeRing) -> None:
+    ring = make_ring(max_chunks=1)
+    ends = {one: ShmRingBufferIO(ring, one, waiting=WaitOptions(7, 1e-6)) for one in (-1, 0)}
+    end, runner = ends[rank], ends[rank]._runner
+    if rank == -1:
+        ends[-1].enqueue("one")
+    assert (runner.spin_count, runner.yield_seconds) == (7, 1e-6)
+    clock = Clock()
+    end._waiter._runner = Governed(runner, clock)  # type: ignore[assignment]
+    before = time.monotonic()
+    with pytest.raises(WaitTimeoutError) as caught:
+        end.broadcast_object("two", timeout=1e-3)
+    assert (clock.sought, clock.looks > 0, runner.has_sought) == ([], True, False)
+    assert before <= runner.began <= time.monotonic() - caught.value.waited_seconds + 1e-3
+    with pytest.raises(WaitTimeoutError):
+        end.broadcast_object("two", timeout=0)
+    assert ([count for count, _ in clock.sought], runner.has_sought) == ([7], False)
 
 
 def test_sleep_is_in_slices_and_no_longer_than_what_is_left(clock: Clock, make_ring: MakeRing) -> None:
