@@ -829,7 +829,7 @@ def test_message_that_comes_while_one_looks_again_is_taken(make_side: MakeSide) 
 
 
 @pytest.mark.parametrize("wrong", ["1", b"", [], object()])
-def test_what_is_no_time_is_refused(wrong: Any, make_side: MakeSide) -> None:
+def test_messages_refuse_what_is_no_time(wrong: Any, make_side: MakeSide) -> None:
     side = make_side(1, blocks=1)
     side.writer.yield_seconds = side.readers[0].yield_seconds = 1e-6
     assert side.writer.send(BYTES, b"one") == FOUND
