@@ -340,28 +340,28 @@ look(Actor *actor)
 static int
 look_between_yields(Runner *self, double until)
 {
-    int result = WAIT;
+    int result;
     self->is_busy = 1;
     Py_BEGIN_ALLOW_THREADS
-    while (result == WAIT && !self->is_roused && now_seconds() < until) {
+    do {
         sched_yield();
         result = look(&self->actor);
-    }
+    } while (result == WAIT && !self->is_roused && now_seconds() < until);
     Py_END_ALLOW_THREADS
     self->is_busy = 0;
     return result;
 }
 
-/* Look for the block: at once, again so many times, and then for so long between yields. FOUND: it is held. */
+/* Look for the block: at once, again so many times, and then for so long between yields from `began` on. FOUND: it is held. */
 static int
-seek(Runner *self, Py_ssize_t spins, double yield_seconds)
+seek(Runner *self, Py_ssize_t spins, double began, double yield_seconds)
 {
     int result = look(&self->actor);
     for (; spins > 0 && result == WAIT; spins--) {
         take_breath();
         result = look(&self->actor);
     }
-    return result == WAIT && yield_seconds > 0 ? look_between_yields(self, now_seconds() + yield_seconds) : result;
+    return result == WAIT && yield_seconds > 0 && !self->is_roused ? look_between_yields(self, began + yield_seconds) : result;
 }
 
 /* The block is busy: look again for so long, on behalf of send() and receive(). FOUND: it is held. */
@@ -371,12 +371,12 @@ wait_a_little(Runner *self, double yield_seconds)
     int result;
     if (yield_seconds <= 0) {
         self->has_sought = 0;
-        return seek(self, self->spin_count, 0);
+        return seek(self, self->spin_count, 0, 0);
     }
     self->began = now_seconds();
     self->is_cancelled = 0;
     self->has_sought = 1; /* from here on it can be cancelled */
-    result = seek(self, self->spin_count, yield_seconds);
+    result = seek(self, self->spin_count, self->began, yield_seconds);
     self->has_sought = result == WAIT;
     return result;
 }
@@ -432,7 +432,7 @@ Runner_seek(PyObject *object, PyObject *const *arguments, Py_ssize_t count)
     if (!is_callers && !is_available(self)) {
         return PyLong_FromLong(BUSY);
     }
-    result = seek(self, spins, yield_seconds);
+    result = seek(self, spins, now_seconds(), yield_seconds);
     self->actor.is_held = 0;
     return PyLong_FromLong(result);
 }

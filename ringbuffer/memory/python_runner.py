@@ -103,7 +103,7 @@ class PythonRunner:
         """Look for the block: at once, again so many times, and then for so long with the processor given away in between."""
         if self._is_held() or (self._is_inside() if is_callers else self.in_use):
             return BUSY
-        return _seek(self.__dict__, self._look, spin_count, yield_seconds)
+        return _seek(self.__dict__, self._look, spin_count, _monotonic() + yield_seconds if yield_seconds > 0 else None)
 
     def release(self) -> None:
         """Let go of the memory; again does nothing."""
@@ -174,17 +174,17 @@ class Memory:
             view.release()
 
 
-def _seek(state: dict[str, Any], look: Callable[[], int], spin_count: int, yield_seconds: float) -> int:
-    """Look: at once, again so many times, and then for so long between yields."""
+def _seek(state: dict[str, Any], look: Callable[[], int], spin_count: int, until: float | None) -> int:
+    """Look: at once, again so many times, and then, if there is a time for that, between yields until that time."""
     result = look()
     while result == WAIT and spin_count > 0:
         spin_count -= 1
         result = look()
-    if result == WAIT and yield_seconds > 0:
-        until = _monotonic() + yield_seconds
-        while result == WAIT and not state["is_roused"] and _monotonic() < until:
-            _yield()
-            result = look()
+    while result == WAIT and until is not None and not state["is_roused"]:
+        _yield()
+        result = look()
+        if result == WAIT and _monotonic() >= until:
+            break
     return result
 
 
@@ -193,11 +193,11 @@ def _look_again(state: dict[str, Any], look: Callable[[], int], timeout: float |
     yield_seconds = state["yield_seconds"] if timeout is None else min(timeout, state["yield_seconds"])
     if yield_seconds <= 0:
         state["has_sought"] = False
-        return _seek(state, look, state["spin_count"], 0.0) == FOUND
-    state["began"] = _monotonic()
+        return _seek(state, look, state["spin_count"], None) == FOUND
+    state["began"] = began = _monotonic()
     state["is_cancelled"] = False
     state["has_sought"] = True  # from here on it can be cancelled
-    result = _seek(state, look, state["spin_count"], yield_seconds)
+    result = _seek(state, look, state["spin_count"], began + yield_seconds)
     state["has_sought"] = result == WAIT
     return result == FOUND
 
