@@ -41,6 +41,7 @@ NAMES: Final = (
     "lie_down",
     "wake",
     "frames",
+    "heads",
     "data_at",
     "mapping",
     "limit",
@@ -195,9 +196,9 @@ class _Printer:
         yield "                while True:"
         self._found, self._leaves = ("break",), _TAKING
         yield from self._enter(Branch(0, 0, Edge.FORWARD), 5)
-        yield "                sequence, length, kind, part, total = unpack(frames[index])"
-        yield "                if (sequence != done or part != WHOLE or total != length or length > limit or kind != BYTES and"
-        yield "                        (kind != PICKLE or length > COPY_MAX_BYTES or decode is None)):"
+        yield "                sequence, length, what, total = heads[index]"
+        yield "                if (sequence != done or total != length or length > limit or what != WHOLE_BYTES and"
+        yield "                        (what != WHOLE_PICKLE or length > COPY_MAX_BYTES or decode is None)):"
         yield "                    held = True"
         yield "                    return nothing(FOUND)"
         yield "                start = data_at[index]"
@@ -206,10 +207,10 @@ class _Printer:
         self._leaves, self._takes_message = _TAKEN, True
         yield from self._enter(self.payload.branch(Outcome.DONE), 5)
         yield "            else:"
-        yield "                kind = state['pending_kind']"
-        yield "                if decode is None and kind != BYTES:"
+        yield "                what = state['pending_what']"
+        yield "                if decode is None and what != WHOLE_BYTES:"
         yield "                    return nothing(FOUND)"
-        yield "            return data if kind == BYTES else decode(data)"
+        yield "            return data if what == WHOLE_BYTES else decode(data)"
         yield "        finally:"
         yield "            inside = False"
 
@@ -223,7 +224,7 @@ class _Printer:
         if branch.edge is Edge.FINISHED:
             yield f"{pad}done += 1"
         if self._takes_message and branch.edge is not Edge.RETURNED:
-            yield f"{pad}state['pending_kind'] = kind"
+            yield f"{pad}state['pending_what'] = what"
             yield f"{pad}state['pending'] = data"
         if branch.edge is Edge.FINISHED and branch.pc:
             if self._uses_flags(branch.pc):
