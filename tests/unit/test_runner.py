@@ -6,6 +6,7 @@ Nothing here depends on how long something takes; every wait has an end at which
 from __future__ import annotations
 
 import array
+import contextlib
 import gc
 import itertools
 import os
@@ -666,11 +667,8 @@ def test_a_signal_ends_a_rest_after_its_handler_has_run(raises: bool, make_side:
 
     before = signal.signal(signal.SIGALRM, handler)
     try:
-        signal.setitimer(signal.ITIMER_REAL, 0.01, 0.01)  # again and again: one just before the sleep does not end it
-        if raises:
-            with pytest.raises(KeyboardInterrupt):
-                side.readers[0].rest(LONG_SECONDS)
-        else:
+        with pytest.raises(KeyboardInterrupt) if raises else contextlib.nullcontext():
+            signal.setitimer(signal.ITIMER_REAL, 0.01, 0.01)  # again and again: one just before the sleep does not end it
             assert side.readers[0].rest(LONG_SECONDS) == ENDED
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
