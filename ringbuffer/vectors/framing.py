@@ -17,6 +17,7 @@ from ringbuffer.vectors.stepping import body_of
 from ringbuffer.vectors.text import Json
 
 CHUNK_BYTES: Final = 32
+BLOCKS: Final = 2
 NUMBER: Final = bytes.fromhex("80054b072e")
 """A pickle of the number 7."""
 
@@ -45,7 +46,8 @@ def _sent(chunk_bytes: int, sequence: int, kind: int, body: bytes) -> Json:
 
 def sent_blocks(chunk_bytes: int, sequence: int, kind: int, body: bytes) -> list[tuple[bytes, bytes]]:
     """The frames of a message, and the bytes behind each."""
-    message, found, is_done = Outgoing(kind, body), [], False
+    message, is_done = Outgoing(kind, body), False
+    found: list[tuple[bytes, bytes]] = []
     while not is_done:
         block = bytearray(FRAME_BYTES + chunk_bytes)
         with memoryview(block) as view:
@@ -118,7 +120,8 @@ class Stream:
 
     def document(self) -> Json:
         """The case as it stands in the file."""
-        return {"about": self.about, "begins_at": self.begins_at, "max_chunk_bytes": CHUNK_BYTES, "blocks": self.blocks}
+        ring: Json = {"max_chunk_bytes": CHUNK_BYTES, "max_chunks": BLOCKS}
+        return {"about": self.about, "begins_at": self.begins_at, **ring, "blocks": self.blocks}
 
     def takes(self, part: int, payload: bytes, total: int, kind: int = BYTES) -> Stream:
         """A part of a message that is not whole yet: taken, and its block is marked."""

@@ -1,9 +1,9 @@
 """Traces of steps, held against the rows of one backend on a real segment, one access at a time.
 
-The trace says which actor steps. Where that actor stands, where its access goes, what it loads or stores, which bytes change and
-before which rows it may stand then is compared with the trace, and the first thing that differs refuses it. Rules: the bytes are
-those of the segment, read anew after every step. Limits: Python's stepping form does not say where it has looked; there the look
-is known by where it leads, and the place and the value in the trace are held to the bytes.
+The trace says which actor steps. Where that actor stands, where its access goes, what it loads or stores, which bytes change,
+and before which rows it may stand then, is compared with the trace, and the first thing that differs refuses it. Rules: the
+bytes are those of the segment, read anew after every step. Limits: Python's stepping form does not say where it has looked;
+there a look is known by where it leads, and the place and the value in the trace are held to the bytes.
 """
 
 from __future__ import annotations

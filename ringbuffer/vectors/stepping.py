@@ -63,7 +63,8 @@ class Recorder:
         self.steps: list[Json] = []
         self.number = 0
         self.backwards = False
-        self._outgoing: Outgoing | None = None
+        self.outgoing: Outgoing | None = None
+        """What the writer's caller is sending, if anything is left of it."""
         self._assemblies = {rank: Assembly() for rank in range(readers)}
 
     def damage(self, offset: int, value: int) -> None:
@@ -79,13 +80,8 @@ class Recorder:
 
     def send(self, size: int, kind: int = BYTES) -> None:
         """From now on the writer's caller sends one more message, of so many bytes; what it has not finished is withdrawn."""
-        self._outgoing = Outgoing(kind, body_of(self.number, size))
+        self.outgoing = Outgoing(kind, body_of(self.number, size))
         self.number += 1
-
-    @property
-    def has_message(self) -> bool:
-        """Whether the writer's caller has anything to fill in."""
-        return self._outgoing is not None
 
     def step(self, rank: int, flag: int | None = None, *, aborted: bool = False) -> Did:
         """One step of that actor; of several flags, at that of ``flag``, or at the first (or last) that is left."""
@@ -137,11 +133,11 @@ class Recorder:
             mark_raw(block, actor.done)
             block[FRAME_BYTES : FRAME_BYTES + 3] = b"\xaa\xbb\xcc"
             return Frame.read(block)
-        message = self._outgoing
+        message = self.outgoing
         assert message is not None, "there is something to fill in"
         message.fill(block, actor.done)
         if message.sent():
-            self._outgoing = None
+            self.outgoing = None
         return Frame.read(block)
 
     def _received(self, actor: Actor, frame: Frame, block: memoryview, aborted: bool) -> Json:
@@ -274,7 +270,7 @@ def _aborts() -> Recorder:
 def _parts() -> Recorder:
     run = Recorder(1, 2)
     run.send(3 * CHUNK_BYTES + 1)
-    while run.has_message:
+    while run.outgoing is not None:
         run.turn(WRITER)
         run.turn(0)
     run.send(2 * CHUNK_BYTES)
@@ -329,7 +325,7 @@ def _drawn(readers: int, blocks: int, seed: int, count: int) -> Recorder:
         if rank in asleep:
             continue
         aborted = actor.is_in_payload and draw.below(8) == 0
-        if rank == WRITER and not run.has_message:
+        if rank == WRITER and run.outgoing is None:
             run.send(draw.below(2 * CHUNK_BYTES + 9))
         ranks = actor.place.ranks
         did = run.step(rank, ranks[draw.below(len(ranks))] if ranks else None, aborted=aborted)
