@@ -1,7 +1,7 @@
 """The runner: holds this implementation to files of vectors, as anybody would hold another one.
 
-Rules: it reads the files, and nothing of what has made them; a file that is not what its manifest says is not run. Every case is
-run on every backend that is there, and each failure names the case and the difference. Limits: a trace ends at the first
+Rules: it reads the files, and nothing of what has made them; a file that is not what its manifest says is not run. Every case
+is run on every backend that is there, and each failure names the case and the difference. Limits: a trace ends at the first
 difference, as what follows is about another segment.
 """
 

@@ -179,8 +179,8 @@ class Stepped:
     def take(self, step: Json) -> None:
         """Take one step of the trace. Raises :class:`Refused`."""
         actor = self._actors.get(step["actor"])
-        self._same("actor", actor is not None, True)
-        assert actor is not None, "or this has raised"
+        if actor is None:
+            self._refuse(f"there is no actor {step['actor']} in a ring of {self.layout.n_reader} readers")
         if step["clause"] not in actor.onward():
             self._refuse(f"the actor stands before {' or '.join(actor.onward())}, and not before {step['clause']}")
         stop = actor.stand(step["clause"])

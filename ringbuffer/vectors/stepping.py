@@ -308,10 +308,20 @@ def _damaged() -> Recorder:
     layout = run.segment.layout
     run.damage(layout.entry_offset(0), 2)
     run.damage(layout.entry_offset(0) + 2, 0x80)
-    run.damage(layout.awake_offset + 8, 7)
     run.turn(WRITER)  # the written flag is not 0, and reader 0's flag is not 1: it waits
     run.turn(1)  # its own flag is not 0: it waits
     run.to(0, "R3")  # its own flag is 0 and the written flag is not: only the frame can stop it
+    return run
+
+
+def _damaged_word() -> Recorder:
+    run = Recorder(2, 1)
+    run.damage(run.segment.layout.awake_offset + 4, 7)  # reader 0's word
+    run.damage(run.segment.layout.awake_offset + 9, 1)  # and reader 1's, which is 0x101 now
+    run.send(3)
+    run.turn(WRITER)  # neither is 1: both are woken
+    for rank in (0, 1):
+        run.turn(rank)
     return run
 
 
@@ -348,7 +358,8 @@ TRACES: Final[dict[str, tuple[str, Callable[[], Recorder]]]] = {
     "aborts": ("callers that raise: nothing is published, nothing is marked, the same block comes next", _aborts),
     "parts": ("a message of several blocks, and one that is withdrawn", _parts),
     "sleeping": ("lying down, being woken before and in the sleep, and finding the block after the word was stored", _sleeping),
-    "damaged": ("flags and words that are neither 0 nor 1", _damaged),
+    "damaged": ("flags that are neither 0 nor 1", _damaged),
+    "damaged-word": ("words of who is awake that are neither 0 nor 1", _damaged_word),
     "drawn-1x2": ("drawn: one reader, two blocks", lambda: _drawn(1, 2, 1, 150)),
     "drawn-2x2": ("drawn: two readers, two blocks", lambda: _drawn(2, 2, 2, 260)),
     "drawn-3x1": ("drawn: three readers, one block", lambda: _drawn(3, 1, 3, 200)),
