@@ -99,6 +99,8 @@ def check(document: Json, backend: str, load: Load, variant: Variant = PROTOCOL)
             KINDS[kind](case, backend, load, variant)
         except RingBufferError as error:
             failures.append(f"{where} ({backend}): {error}")
+        except Exception as error:  # whatever else the implementation does wrong is a failure of this case, and not the end
+            failures.append(f"{where} ({backend}): {type(error).__name__}: {error}")
     return failures
 
 
