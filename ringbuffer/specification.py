@@ -157,7 +157,8 @@ def _layout() -> str:
     assert layout.__doc__ is not None, "the module begins with the diagram"
     start, end = layout.__doc__.index("    offset 0"), layout.__doc__.index("The header is little-endian")
     names = ("HEADER_BYTES", "FRAME_BYTES", "PARTICIPANT_BYTES", "AWAKE_BYTES", "CACHE_LINE_BYTES", "LAYOUT_VERSION")
-    constants = table(("constant", "value"), ((f"`{name}`", str(getattr(layout, name))) for name in names))
+    limits = ("READERS_MAX", "BLOCKS_MAX", "CHUNK_BYTES_MAX", "TOTAL_BYTES_MAX")
+    constants = table(("constant", "value"), ((f"`{name}`", str(getattr(layout, name))) for name in (*names, *limits)))
     return f"```text\n{layout.__doc__[start:end].rstrip()}\n```\n\n{constants}"
 
 
