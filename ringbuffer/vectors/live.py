@@ -67,14 +67,32 @@ def _ring(start: Json, variant: Variant = PROTOCOL) -> Iterator[tuple[ShmRingBuf
 
 
 class _Caller:
-    """Makes the calls of a trace on the endpoints of one ring."""
+    """Makes the calls of a trace on the endpoints of one ring. Close it."""
 
-    def __init__(self, ends: dict[int, ShmRingBufferIO]) -> None:
-        self._ends = ends
+    def __init__(self, ring: ShmRingBuffer, backend: str) -> None:
+        self._ring, self._backend = ring, backend
+        self._ends = {rank: _end(ring, rank, backend) for rank in range(WRITER, ring.n_reader)}
+
+    def close(self) -> None:
+        """Close all endpoints."""
+        for end in self._ends.values():
+            end.close()
 
     def make(self, call: Json) -> Json:
         """Make a call; what came of it, as it stands in the files."""
         return getattr(self, f"_{call['call']}")(self._ends[call["actor"]], call)  # type: ignore[no-any-return]
+
+    def _leave(self, end: ShmRingBufferIO, _: Json) -> Json:
+        end.close()
+        return {"result": "done"}
+
+    def _join(self, _: ShmRingBufferIO, call: Json) -> Json:
+        self._ends[call["actor"]] = _end(self._ring, call["actor"], self._backend)
+        return {"result": "done"}
+
+    def _evict(self, end: ShmRingBufferIO, call: Json) -> Json:
+        end.evict(call["rank"])
+        return {"result": "done"}
 
     def _sent(self, send: Callable[[], bool | None]) -> Json:
         try:
@@ -114,9 +132,7 @@ def calls(document: Json, backend: str, variant: Variant = PROTOCOL) -> None:
     """Make all calls of a trace. Raises :class:`VectorError` at the first of which something else comes."""
     start = document["segment"]
     before = bytes_of(start)
-    with _ring(start, variant) as (ring, whole), contextlib.ExitStack() as stack:
-        ends = {rank: stack.enter_context(_end(ring, rank, backend)) for rank in range(WRITER, ring.n_reader)}
-        caller = _Caller(ends)
+    with _ring(start, variant) as (ring, whole), contextlib.closing(_Caller(ring, backend)) as caller:
         same("bytes of the fresh ring", runs(changed(before, _shared_part(ring, whole, before))), [])
         for number, call in enumerate(document["calls"]):
             told = {key: call[key] for key in ("result", "sent_bytes", "message") if key in call}

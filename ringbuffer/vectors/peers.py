@@ -104,9 +104,40 @@ class Calls:
             return self._record(WRITER, {"call": "resume"}, {"result": "nothing"})
         return self._sends({"call": "resume"})
 
+    def leave(self, rank: int) -> None:
+        """A reader gives its role up."""
+        self._record(rank, {"call": "leave"}, {"result": "done"})
+
+    def join(self, rank: int) -> None:
+        """Somebody takes that reader's role, and goes on where the one before has stopped. That ends an eviction."""
+        self._run.unread.discard(rank)
+        self._take_over(rank)
+        self._record(rank, {"call": "join"}, {"result": "done"})
+
+    def evict(self, rank: int) -> None:
+        """The writer evicts a reader that has left."""
+        self._run.unread.add(rank)
+        self._record(WRITER, {"call": "evict", "rank": rank}, {"result": "done"})
+
+    def _take_over(self, rank: int) -> None:
+        segment, number = self._run.segment, resumes_at(self._run.segment, rank)
+        segment.store(segment.layout.participant_offset(rank), POSITION_BYTES, number)
+        self._run.actors[rank].resume(number)
+
+    def _reads_for_the_evicted(self) -> bool:
+        """What a writer does that has to wait: it runs the rows of whoever it has evicted. Whether any block was marked."""
+        marked = False
+        for rank in sorted(self._run.unread):
+            self._take_over(rank)
+            while self._run.turn(rank):
+                marked = True
+        return marked
+
     def _sends(self, told: Json) -> bool:
         while self._run.outgoing is not None:
             if not self._run.turn(WRITER):
+                if self._reads_for_the_evicted():
+                    continue
                 return self._record(WRITER, told, {"result": "busy", "sent_bytes": self._sent_bytes})
             self._sent_bytes = min(self._sent_bytes + CHUNK_BYTES, self._total_bytes)
         return self._record(WRITER, told, {"result": "sent"})
@@ -189,6 +220,32 @@ def _raising() -> Calls:
     return run
 
 
+def _evicting() -> Calls:
+    run = Calls(2, 2)
+    for size in (4, 5):
+        run.send(size)
+    run.receive(0)
+    run.receive(1)
+    run.leave(1)
+    run.evict(1)
+    run.send(6)  # the block is free: nobody need stand in
+    run.receive(0)
+    run.send(7)  # waits for reader 1, and so marks for it all that is published
+    run.receive(0)
+    run.receive(0)
+    run.join(1)  # and is owed what is not marked
+    run.send(8)
+    run.receive(1)
+    run.receive(1)
+    run.receive(0)
+    run.send(9)
+    run.leave(0)
+    run.join(0)  # nothing happened between: it goes on where it was
+    for rank in (0, 1, 1, 0):
+        run.receive(rank)
+    return run
+
+
 def _no_readers() -> Calls:
     run = Calls(0, 2)
     for size in (1, 2, 3, 70):
@@ -213,6 +270,7 @@ CALLS: Final[dict[str, tuple[str, Callable[[], Calls]]]] = {
     "broadcast": ("two readers and a writer that finds no free block", _broadcast),
     "large": ("messages that are larger than the ring, and one that is withdrawn", _large),
     "raising": ("callers that raise", _raising),
+    "evicting": ("a reader that leaves, is evicted, and comes back", _evicting),
     "no-readers": ("a ring without readers: every block is free", _no_readers),
     "drawn-1x1": ("drawn: one reader, one block", lambda: _drawn(1, 1, 11, 60)),
     "drawn-2x3": ("drawn: two readers, three blocks", lambda: _drawn(2, 3, 12, 120)),

@@ -79,10 +79,10 @@ _STEP: Final = _object(
     next=_list(_CLAUSE, 1),
 )
 _CALL: Final = _object(
-    {"kind": _KIND, "body": _HEX, "payload": _HEX, "sent_bytes": _WHOLE, "message": _MESSAGE},
+    {"kind": _KIND, "body": _HEX, "payload": _HEX, "sent_bytes": _WHOLE, "message": _MESSAGE, "rank": _WHOLE},
     actor=_RANK,
-    call={"enum": ["send", "resume", "receive", "fill_and_raise", "receive_and_raise"]},
-    result={"enum": ["sent", "busy", "nothing", "message", "raised"]},
+    call={"enum": ["send", "resume", "receive", "fill_and_raise", "receive_and_raise", "leave", "join", "evict"]},
+    result={"enum": ["sent", "busy", "nothing", "message", "raised", "done"]},
     changes=_CHANGES,
     crc32=_CRC,
 )

@@ -65,6 +65,8 @@ class Recorder:
         self.backwards = False
         self.outgoing: Outgoing | None = None
         """What the writer's caller is sending, if anything is left of it."""
+        self.unread: set[int] = set()
+        """The readers whose rows somebody else runs, reading nothing."""
         self._assemblies = {rank: Assembly() for rank in range(readers)}
 
     def damage(self, offset: int, value: int) -> None:
@@ -142,7 +144,7 @@ class Recorder:
 
     def _received(self, actor: Actor, frame: Frame, block: memoryview, aborted: bool) -> Json:
         check_frame(frame, actor.done, len(block) - FRAME_BYTES, actor.place.block)
-        if aborted:
+        if aborted or actor.rank in self.unread:
             return {}
         assembly = self._assemblies[actor.rank]
         with block[FRAME_BYTES : FRAME_BYTES + frame.length_bytes] as part:
