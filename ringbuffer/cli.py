@@ -43,6 +43,7 @@ from ringbuffer.state import Setup
 from ringbuffer.trace.itf import dumps, to_itf
 from ringbuffer.trace.page import page
 from ringbuffer.trace.text import render
+from ringbuffer.vectors.command import run_vectors
 from ringbuffer.version import __version__
 
 EXIT_HOLDS, EXIT_REFUTED, EXIT_USAGE, EXIT_UNKNOWN, EXIT_INTERRUPTED = 0, 1, 2, 3, 130
@@ -373,10 +374,14 @@ def _add_spec(parser: argparse.ArgumentParser) -> None:
     action = parser.add_mutually_exclusive_group(required=True)
     action.add_argument("--check", action="store_true", help="fail if a generated part is out of date")
     action.add_argument("--write", action="store_true", help="bring every generated part up to date")
+    vectors = "run the conformance vectors in FOLDER (default: those of this release, in the specification's folder)"
+    action.add_argument("--vectors", nargs="?", const="", metavar="FOLDER", help=vectors)
     parser.add_argument("--folder", type=Path, default=Path("spec"), help="where the chapters are (default: spec)")
 
 
 def _spec(options: argparse.Namespace) -> int:
+    if options.vectors is not None:
+        return run_vectors(options.vectors, options.folder)
     stale = specification.update(options.folder, write=options.write)
     for line in stale:
         print(line)

@@ -205,6 +205,10 @@ class BenchError(RingBufferError, ValueError):
     """A benchmark was asked for that makes no sense: an unknown peer, payload or measure, or a number out of range."""
 
 
+class VectorError(RingBufferError, ValueError):
+    """Conformance vectors are not there, were changed after they were published, or say something that is not so here."""
+
+
 class MissingExtraError(RingBufferError, ImportError):
     """A feature needs an optional dependency that is not installed; the text names the extra."""
 

@@ -1,9 +1,9 @@
 """The generated parts of the specification: tables and diagrams printed from the protocol's tables.
 
 A chapter holds a generated part between two markers, ``<!-- generated: NAME -->`` and ``<!-- end of NAME -->``.
-``update`` prints each part anew, and writes it or reports where the chapter differs; so it does with the TLA+ files, which are
-generated as a whole (``ringbuffer/tla``). Rules: what can be read off the code is never typed into a chapter. Limits: the words
-around the parts are written by hand, and nothing checks those.
+``update`` prints each part anew, and writes it or reports where the chapter differs; so it does with the TLA+ files and the
+conformance vectors, which are generated as a whole (``ringbuffer/tla``, ``ringbuffer/vectors``). Rules: what can be read off
+the code is never typed into a chapter. Limits: the words around the parts are written by hand, and nothing checks those.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from ringbuffer.protocol import ORIGINAL, PROTOCOL, Branch, Case, Edge, Instruct
 from ringbuffer.protocol.properties import ALL, PROPERTIES, RACE
 from ringbuffer.protocol.succession import SHIPPED, SUCCESSIONS, TAKING_OVER
 from ringbuffer.trace.text import render
+from ringbuffer.vectors import publish, versions
 
 _MARKED = re.compile(r"(<!-- generated: (?P<name>[a-z-]+) -->\n)(?P<body>.*?)(<!-- end of (?P=name) -->)", re.DOTALL)
 _OUTCOMES: Final = {
@@ -55,10 +56,11 @@ class MarkerError(RingBufferError, ValueError):
 
 
 def update(folder: Path, *, write: bool) -> list[str]:
-    """Bring the generated parts of every chapter in ``folder``, and the TLA+ files, up to date, or (not ``write``) only look.
+    """Bring the generated parts of every chapter in ``folder``, the TLA+ files and the vectors up to date, or (not ``write``)
+    only look.
 
-    Returns a line for each part or file that is, or was, out of date. Raises :class:`MarkerError`, and :class:`GeometryError`
-    for a folder without chapters.
+    Returns a line for each part or file that is, or was, out of date. Raises :class:`MarkerError`, :class:`GeometryError` for a
+    folder without chapters, and :class:`~ringbuffer.errors.VectorError` where published vectors would change.
     """
     chapters = sorted(folder.glob("*.md"))
     if not chapters:
@@ -69,7 +71,8 @@ def update(folder: Path, *, write: bool) -> list[str]:
         fresh = _refreshed(chapter, text, stale)
         if write and fresh != text:
             chapter.write_text(fresh, encoding="utf-8")
-    return stale + tla.update(folder / tla.FOLDER, write=write)
+    stale += tla.update(folder / tla.FOLDER, write=write)
+    return stale + publish.update(folder / versions.FOLDER, write=write)
 
 
 def _refreshed(chapter: Path, text: str, stale: list[str]) -> str:
@@ -154,7 +157,8 @@ def _layout() -> str:
     assert layout.__doc__ is not None, "the module begins with the diagram"
     start, end = layout.__doc__.index("    offset 0"), layout.__doc__.index("The header is little-endian")
     names = ("HEADER_BYTES", "FRAME_BYTES", "PARTICIPANT_BYTES", "AWAKE_BYTES", "CACHE_LINE_BYTES", "LAYOUT_VERSION")
-    constants = table(("constant", "value"), ((f"`{name}`", str(getattr(layout, name))) for name in names))
+    limits = ("READERS_MAX", "BLOCKS_MAX", "CHUNK_BYTES_MAX", "TOTAL_BYTES_MAX")
+    constants = table(("constant", "value"), ((f"`{name}`", str(getattr(layout, name))) for name in (*names, *limits)))
     return f"```text\n{layout.__doc__[start:end].rstrip()}\n```\n\n{constants}"
 
 
@@ -189,6 +193,16 @@ def _field_table(sizes: list[int], meanings: Iterable[tuple[str, str]]) -> str:
         rows.append((str(offset), str(size), f"`{name}`", meaning))
         offset += size
     return table(("offset", "bytes", "field", "value"), iter(rows))
+
+
+def _vectors() -> str:
+    """The files of the vectors."""
+    head = ("file", "kind", "cases, steps or calls", "bytes")
+    found = (
+        (f"`{entry['name']}`", entry.get("kind", "–"), str(entry.get("cases", "–")), f"{entry['bytes']}")
+        for entry in publish.entries()
+    )
+    return table(head, found)
 
 
 def _properties() -> str:
@@ -275,6 +289,7 @@ PARTS: Final[dict[str, Callable[[], str]]] = {
     "state-counts": evidence.state_counts,
     "statements": pages.statements,
     "waking-rows": evidence.waking_rows,
+    "vectors": _vectors,
     "wakeup-twins": evidence.wakeup_twins,
     "weak-invariant": pages.weak_invariant,
     "weakenings": evidence.weakenings,

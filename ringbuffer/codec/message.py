@@ -125,13 +125,13 @@ class Encoder:
             self._renew()
             return Gathered(PICKLE, _held(pieces))
         if len(pieces) == 1 and len(pieces[0]) <= REUSE_BYTES_MAX:
-            found = Gathered(GATHERED, _body(pieces, buffers), owners[:])
+            found = Gathered(GATHERED, body_of_pieces(pieces, buffers), owners[:])
             for used in (pieces, buffers, owners):
                 used.clear()
             self._in_use = False
             return found
         self._renew()
-        return Gathered(GATHERED, _body(pieces, buffers), owners)
+        return Gathered(GATHERED, body_of_pieces(pieces, buffers), owners)
 
 
 def _held(pieces: list[bytes | bytearray]) -> list[bytes | memoryview]:
@@ -144,7 +144,7 @@ def _padding_bytes(end: int) -> int:
     return -(FRAME_BYTES + end) % ALIGNMENT_BYTES
 
 
-def _body(pickled: list[bytes | bytearray], buffers: list[memoryview]) -> list[bytes | memoryview]:
+def body_of_pieces(pickled: list[bytes | bytearray], buffers: list[memoryview]) -> list[bytes | memoryview]:
     """The pieces of a gathered body."""
     count = len(buffers)
     lengths = [buffer.nbytes for buffer in buffers]

@@ -48,6 +48,7 @@ EXAMPLES: list[tuple[RingBufferError, type[Exception], dict[str, Any]]] = [
     (errors.TokenError("text"), ValueError, {}),
     (errors.BenchError("text"), ValueError, {}),
     (errors.TraceFileError("text"), ValueError, {}),
+    (errors.VectorError("text"), ValueError, {}),
     (errors.ReadOnlyError("text"), ValueError, {}),
     (errors.MissingExtraError("inspecting", "torch"), ImportError, {"extra": "torch", "msg": str}),
 ]

@@ -1,0 +1,22 @@
+"""Which vectors there are: the present version, and the digests of all that were published.
+
+Rules: a version is a whole number, and is published once its digest stands here. What a published version says is said for
+good: whoever changes the layout, the framing, the rows or the cases takes the next number. Limits: a version of the vectors is
+not one of the layout; several may be about the same layout.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+VERSION: Final = 1
+"""The version that the code generates, and that this implementation is held to."""
+SPECIFICATION: Final = "0.4"
+"""The version of the specification with which the present version of the vectors came."""
+PUBLISHED: Final[dict[int, str]] = {1: "6231109f637e13c0e21e0728c2245596482a3ac81d1099413b31df8d9673d345"}
+"""SHA-256 of the manifest of each published version; the manifest has those of all its files."""
+
+FOLDER: Final = "vectors"
+"""Where the versions are in the folder of the specification."""
+MANIFEST: Final = "manifest.json"
+SCHEMA: Final = "schema.json"
