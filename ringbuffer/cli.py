@@ -32,6 +32,8 @@ from ringbuffer.errors import (
     TraceFileError,
     VariantError,
 )
+from ringbuffer.machine import machine, versions
+from ringbuffer.memory.backend import chosen
 from ringbuffer.memory.layout import BLOCKS_MAX
 from ringbuffer.memory.simulated import MEMORIES, check_memory
 from ringbuffer.protocol import Variant, Waking
@@ -271,13 +273,23 @@ def _check(options: argparse.Namespace) -> int:
             raise VariantError(f"the claim {claim.id} {speaks}: ask it without --memory")
     ids = tuple(options.claim or (_question_claims(scope, options) if _is_question(options, scope) else known))
     if options.json:
+        found = {**machine(), "versions": versions(_backend())}  # asked before anything runs: the load is that of others
         verdicts = list(check_claims(scope, ids, lambda *_: None))
-        print(json.dumps({"claims": [verdict.as_json() for verdict in verdicts], "verdict": _overall(verdicts)}, indent=2))
+        report = {"claims": [verdict.as_json() for verdict in verdicts], "verdict": _overall(verdicts), "machine": found}
+        print(json.dumps(report, indent=2))
     else:
         from ringbuffer.display import show_claims
 
         verdicts = show_claims(scope, [claim for claim in CLAIMS if claim.id in ids], _overall)
     return _EXIT_OF[_overall(verdicts)]
+
+
+def _backend() -> str:
+    """What executes the rows here, for the report; ``none`` where nothing can, which does not keep anybody from exploring."""
+    try:
+        return chosen()
+    except RingBufferError:
+        return "none"
 
 
 def _is_question(options: argparse.Namespace, scope: Scope) -> bool:
