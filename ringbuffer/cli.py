@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ringbuffer import cleaning, inspection, specification
+from ringbuffer.assurance import COMMAND, FILE
 from ringbuffer.bench.command import add_bench
 from ringbuffer.checker import replay
 from ringbuffer.checker.claims import CLAIMS, Scope, Verdict, check_claims, claims_for
@@ -390,13 +391,17 @@ def _add_spec(parser: argparse.ArgumentParser) -> None:
 
 def _spec(options: argparse.Namespace) -> int:
     stale = specification.update(options.folder, write=options.write)
-    for line in stale:
+    old = specification.outdated(options.folder)
+    for line in (*stale, *old):
         print(line)
     if options.write or not stale:
-        print(f"{len(stale)} parts written" if options.write else "the specification is up to date")
-        return EXIT_HOLDS
-    print("run: ringbuffer spec --write", file=sys.stderr)
-    return EXIT_REFUTED
+        print(f"{len(stale)} parts written" if options.write else "the generated parts are up to date")
+    else:
+        print("run: ringbuffer spec --write", file=sys.stderr)
+    if old:
+        report = options.folder / FILE
+        print(f"the report of the claims is out of date; run: {COMMAND} > {report}", file=sys.stderr)
+    return EXIT_REFUTED if old or (stale and not options.write) else EXIT_HOLDS
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ import re
 from typing import Final
 
 from ringbuffer.checker import crashes, orderings, recorded, reduce
-from ringbuffer.checker.claims import CLAIMS
 from ringbuffer.checker.explore import explore
 from ringbuffer.checker.faults import FAULTS, Fault
 from ringbuffer.checker.mutate import BENIGN
@@ -38,11 +37,6 @@ _COUNTED: Final = (
 )
 
 _SUMMARY: Final = re.compile(r"(\S+) (\d+) steps (\S+) (\S+) messages (first lap|later)(?:; (.*))?")
-
-
-def claims() -> str:
-    """Every claim."""
-    return table(("claim", "statement", "method"), ((f"`{one.id}`", one.statement, one.method) for one in CLAIMS))
 
 
 def _command(edits: str) -> str:
