@@ -23,6 +23,7 @@ from ringbuffer.proof.pages import table
 from ringbuffer.proof.twins import REFINEMENT_TWINS, TWINS
 from ringbuffer.protocol import PROTOCOL, Row
 from ringbuffer.protocol.properties import SAFETY
+from ringbuffer.protocol.recovery import READER_NOTE, WRITER_NOTE
 from ringbuffer.protocol.waking import SLEEPING, WAKING
 
 _COUNTED: Final = (
@@ -224,6 +225,11 @@ def proof_twins() -> str:
 
 def _coded(names: str) -> str:
     return " ".join(f"`{name}`" for name in names.split())
+
+
+def noting_rows() -> str:
+    """How the writer and a reader note where they are."""
+    return _plain_rows((WRITER_NOTE, READER_NOTE))
 
 
 def sleeping_rows() -> str:

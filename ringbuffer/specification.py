@@ -296,6 +296,7 @@ PARTS: Final[dict[str, Callable[[], str]]] = {
     "mapping": pages.mapping,
     "minimal-orderings": evidence.minimal_orderings,
     "mutations": evidence.mutations,
+    "notes": evidence.noting_rows,
     "notions": pages.notions,
     "obligation-counts": pages.obligation_counts,
     "orderings": evidence.ordered_rows,
