@@ -92,9 +92,9 @@ def _made_by(report: Mapping[str, Any]) -> str:
     machine = report["machine"]
     versions = ", ".join(f"{name} {found or 'not installed'}" for name, found in machine["versions"].items())
     governor = f", governor {machine['governor']}" if machine.get("governor") else ""
+    where = f"{machine['cores']} {'virtual ' if machine['virtual'] else ''}cores of {machine['processor']}{governor}"
     return (
-        f"Verdict of all: **{report['verdict']}**. Made by `{COMMAND}` on {machine['cores']}"
-        f" {'virtual ' if machine['virtual'] else ''}cores of {machine['processor']}{governor}, load {machine['load']} before the"
-        f" run; {machine['system']}, {machine['python']}; {versions}. The whole report, with the time of every obligation and the"
+        f"Verdict of all: **{report['verdict']}**. Made by `{COMMAND}` on {where}, load {machine['load']} before the run;"
+        f" {machine['system']}, {machine['python']}; {versions}. The whole report, with the time of every obligation and the"
         f" counterexample that a claim is expected to have: [`{FILE}`]({FILE})."
     )

@@ -19,7 +19,7 @@ from ringbuffer.protocol import ORIGINAL, PROTOCOL, Variant
 from ringbuffer.simulator import Simulation
 from ringbuffer.trace.figure import figure
 from ringbuffer.trace.record import Run
-from ringbuffer.trace.words import property_in_words, fault_in_words
+from ringbuffer.trace.words import fault_in_words, property_in_words
 
 FOLDER: Final = "figures"
 """Where the pictures stand in the folder of the specification."""
@@ -97,7 +97,7 @@ def caption(name: str) -> str:
 
 
 def update(folder: Path, *, write: bool) -> list[str]:
-    """Bring the pictures in ``folder`` up to date, or (not ``write``) only look. Returns a line for each that is, or was, not."""
+    """Bring the pictures in ``folder`` up to date, or (not ``write``) only look; a line for each that is, or was, not."""
     wanted = {f"{name}.svg": name for name in FIGURES}
     stale = [f"{path}: no such picture is made" for path in _others(folder, wanted)]
     if write:

@@ -15,13 +15,13 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Final
 
-from ringbuffer import evidence, figures, tla
 from ringbuffer import assurance as assured
+from ringbuffer import evidence, figures, tla, waiting
 from ringbuffer.checker.explore import REFUTED, Result, explore
 from ringbuffer.codec import frames
 from ringbuffer.errors import GeometryError, RingBufferError
 from ringbuffer.instructions import instructions
-from ringbuffer.memory import layout
+from ringbuffer.memory import layout, participants
 from ringbuffer.proof import pages
 from ringbuffer.proof.pages import table
 from ringbuffer.protocol import ORIGINAL, PROTOCOL, Branch, Case, Edge, Instruction, Outcome, Program, Row, Variant
@@ -244,6 +244,22 @@ def _pictured(name: str) -> str:
     return f"{figures.caption(name)} `{command}`\n\n<details><summary>Picture</summary>\n\n{picture}\n\n</details>"
 
 
+def _limits() -> str:
+    """The bounds of the implementation, each from where it is kept."""
+    rows = (
+        ("readers of a ring", f"0 to {layout.READERS_MAX:,}"),
+        ("blocks", f"1 to {layout.BLOCKS_MAX:,}"),
+        ("payload bytes of a block", f"1 to {layout.CHUNK_BYTES_MAX:,}"),
+        ("bytes of a segment", f"at most {layout.TOTAL_BYTES_MAX:,}"),
+        ("bytes of a message", f"at most {frames.TOTAL_BYTES_MAX:,}"),
+        ("looks at once before a wait yields (`spin_count`)", f"0 to {waiting.SPIN_COUNT_MAX:,}"),
+        ("seconds of yielding before it sleeps (`yield_seconds`)", f"0 to {waiting.YIELD_SECONDS_MAX:g}"),
+        ("longest sleep without looking up, in seconds", f"{waiting.SLICE_SECONDS:g}"),
+        ("longest that somebody stands in for another at a time, in seconds", f"{participants.STANDING_IN_SECONDS:g}"),
+    )
+    return table(("of", "limit"), rows)
+
+
 def _drops() -> str:
     """What the explorer says of each row's absence."""
     rows = figures.ROWS
@@ -293,6 +309,7 @@ PARTS: Final[dict[str, Callable[[], str]]] = {
     "instructions": instructions,
     "invariant": pages.invariant,
     "layout": _layout,
+    "limits": _limits,
     "mapping": pages.mapping,
     "minimal-orderings": evidence.minimal_orderings,
     "mutations": evidence.mutations,

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from ringbuffer.checker import all_sizes, checks, contracts, crashes, faults, minimal, mutate, wakeups
+from ringbuffer.checker import all_sizes, checks, crashes, faults, minimal, mutate, wakeups
 from ringbuffer.checker.claim import Scope
 from ringbuffer.checker.claims import CLAIMS
 from ringbuffer.errors import VariantError

@@ -16,6 +16,7 @@ from ringbuffer.trace.layout import Layout
 from ringbuffer.trace.picture import HEAD_HEIGHT, head, rows
 from ringbuffer.trace.record import Run
 
+_NAMESPACE: Final = "http://www.w3.org/2000/svg"
 _FOR_PAGES: Final = re.compile(r' (?:aria-[a-z]+|role|href|id|data-[a-z]+)="[^"]*"')
 _LOOKS: Final = re.compile(r"^:root \{.*?(?=^\* \{)|^svg text \{.*?(?=^footer )", re.MULTILINE | re.DOTALL)
 """What of the page's style sheet is about colours, and about the picture."""
@@ -29,7 +30,7 @@ def figure(run: Run, title: str) -> str:
     width, height = layout.width, layout.height + HEAD_HEIGHT
     drawing = "\n".join(
         (
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {height:g}" width="{width:g}" height="{height:g}">',
+            f'<svg xmlns="{_NAMESPACE}" viewBox="0 0 {width:g} {height:g}" width="{width:g}" height="{height:g}">',
             f"<title>{escape(title)}</title>",
             f"<style>\n{_style()}</style>",
             '<rect width="100%" height="100%" style="fill: var(--card)"/>',
