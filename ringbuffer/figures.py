@@ -78,6 +78,7 @@ def found(name: str) -> tuple[Result, Run]:
     return result, replay.shown(Simulation.replay(result.token))
 
 
+@cache
 def drawn(name: str) -> str:
     """The picture as SVG."""
     result, run = found(name)
