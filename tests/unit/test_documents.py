@@ -76,15 +76,14 @@ NOT_RUN = {
     "ringbuffer check --swap W5,W6 --memory all": "half a minute; test_explore and test_claims ask it in small",
     "ringbuffer bench": "minutes of both cores; test_bench runs it in small",
     "ringbuffer soak": "an hour; tests/process runs it in small",
-    "ringbuffer inspect NAME": "there is no ring of that name; test_inspection has rings",
+    "ringbuffer inspect": "it is about the rings of this machine, whosever they are; test_inspection has rings of its own",
+    "ringbuffer clean": "the same",
 }
 """Commands of the pages that these tests only parse, by how they begin, and why. The longest that fits counts."""
 STATUSES = {
     "ringbuffer check --swap W5,W6 --readers 2 --blocks 2": cli.EXIT_REFUTED,
     "ringbuffer check --weaken R4 --memory ra --readers 1 --blocks 1": cli.EXIT_REFUTED,
     "ringbuffer check --killed reader --property progress": cli.EXIT_REFUTED,
-    "ringbuffer inspect": cli.EXIT_HOLDS,
-    "ringbuffer clean": cli.EXIT_HOLDS,
 }
 """Commands of the pages that are run, and how they end."""
 
@@ -114,8 +113,8 @@ def test_every_command_that_a_page_names_has_the_options_that_it_names(page: Pat
     """Those in tables and in sentences are too many to run: they are parsed, and the edits in them made."""
     text = page.read_text(encoding="utf-8").replace("\n", " ")
     for command in {*TYPED.findall(text), *filter(lambda one: one.startswith("ringbuffer "), commands_of(page))}:
-        if PLACEHOLDER.search(command):
-            continue
+        if PLACEHOLDER.search(command) or len(command.split()) == 2:
+            continue  # a name to be put in, or the command's own name
         try:
             options = cli._parser().parse_args(command.partition(" > ")[0].split()[1:])
         except SystemExit:
