@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from ringbuffer.checker import orderings, replay
 from ringbuffer.checker.explore import Result, explore
-from ringbuffer.protocol import ORIGINAL, PROTOCOL, Variant
+from ringbuffer.protocol import ORIGINAL, PROTOCOL, Variant, Waking
 from ringbuffer.simulator import Simulation
 from ringbuffer.trace.figure import figure
 from ringbuffer.trace.record import Run
@@ -23,6 +23,8 @@ from ringbuffer.trace.words import fault_in_words, property_in_words
 
 FOLDER: Final = "figures"
 """Where the pictures stand in the folder of the specification."""
+WAKING: Final[Mapping[str, str]] = {"S2": "tso", "S3": "sc", "K1": "tso", "K3": "sc", "K4": "sc"}
+"""The rows of sleeping and waking without which a wake-up is lost, and the strongest memory that shows it."""
 ONLY_FOLLOWED: Final = "W3"
 """The row that a ring can do without as long as nobody is killed."""
 
@@ -39,6 +41,8 @@ class Shown:
     @property
     def command(self) -> str:
         """The command that explores it."""
+        if "waking" in self.options:  # asked about on every memory, in the rings that show it
+            return f"ringbuffer check --{str(self.options['waking']).replace('=', ' ', 1)}"
         words = [f"--{str(edit).replace('=', ' ', 1)}" for edit in self.variant.edits]
         words += [f"--killed {self.options['killed']}"] if "killed" in self.options else []
         words += [f"--memory {self.memory}"] if self.memory != "sc" else []
@@ -61,10 +65,15 @@ def _drop(row: str) -> Shown:
     return Shown(PROTOCOL.without(row), options={"killed": "anyone"} if row == ONLY_FOLLOWED else {})
 
 
+def _unwoken(row: str, memory: str) -> Shown:
+    return Shown(PROTOCOL, memory=memory, options={"waking": Waking.parse(f"without={row}")})
+
+
 ROWS: Final = tuple(one.row for program in PROTOCOL.programs for one in program.instructions)
 FIGURES: Final[Mapping[str, Shown]] = {
     **{without(row.id): _drop(row.id) for row in ROWS},
     **{weakened(row): Shown(PROTOCOL.weakened(row), memory="ra") for row in orderings.SHIPPED},
+    **{without(row): _unwoken(row, memory) for row, memory in WAKING.items()},
     "original-reorders": Shown(ORIGINAL, (2, 2), options={"properties": ("reordered",)}),
 }
 
@@ -82,7 +91,7 @@ def found(name: str) -> tuple[Result, Run]:
 def drawn(name: str) -> str:
     """The picture as SVG."""
     result, run = found(name)
-    return figure(run, f"{run.variant}: {result.property} is broken after {len(run.steps)} steps")
+    return figure(run, f"{result.setup.edits}: {result.property} is broken after {len(run.steps)} steps")
 
 
 def caption(name: str) -> str:
@@ -91,7 +100,8 @@ def caption(name: str) -> str:
     assert result.property is not None, "a refuted result names its property"
     size = f"{result.setup.readers} reader{'s' * (result.setup.readers > 1)}"
     size += f" × {result.setup.blocks} block{'s' * (result.setup.blocks > 1)}"
-    broken = f"{property_in_words(result.property)} is broken after {len(run.steps)} steps"
+    shortest = "" if result.shortest else " (a shorter run may exist)"
+    broken = f"{property_in_words(result.property)} is broken after {len(run.steps)} steps{shortest}"
     if run.cycle_start is not None:
         return f"{broken} ({size}, `{run.memory}`): steps {run.cycle_start} to {len(run.steps)} repeat for ever."
     return f"{broken} ({size}, `{run.memory}`): {fault_in_words(run, run.steps[-1], result.property)}"

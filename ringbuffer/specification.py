@@ -237,6 +237,11 @@ def _row_section(row: Row) -> str:
     return "\n\n".join(parts)
 
 
+def _lost_wakeups() -> str:
+    """What goes wrong without the rows that keep a wake-up from being lost."""
+    return "\n\n".join(f"**Without {row}:** {_pictured(figures.without(row))}" for row in figures.WAKING)
+
+
 def _pictured(name: str) -> str:
     """A sentence, the command, and the picture folded in."""
     command = figures.FIGURES[name].command
@@ -310,6 +315,7 @@ PARTS: Final[dict[str, Callable[[], str]]] = {
     "invariant": pages.invariant,
     "layout": _layout,
     "limits": _limits,
+    "lost-wakeups": _lost_wakeups,
     "mapping": pages.mapping,
     "minimal-orderings": evidence.minimal_orderings,
     "mutations": evidence.mutations,
