@@ -93,8 +93,15 @@ def _made_by(report: Mapping[str, Any]) -> str:
     versions = ", ".join(f"{name} {found or 'not installed'}" for name, found in machine["versions"].items())
     governor = f", governor {machine['governor']}" if machine.get("governor") else ""
     where = f"{machine['cores']} {'virtual ' if machine['virtual'] else ''}cores of {machine['processor']}{governor}"
+    full = sum(row["command"].endswith(" --full") for row in report["claims"])
+    all_ = full == len(report["claims"])
+    how = (
+        f"by `{COMMAND}`"
+        if all_
+        else f"by the commands above, claim by claim ({full} with `--full`, the others on smaller rings),"
+    )
     return (
-        f"Verdict of all: **{report['verdict']}**. Made by `{COMMAND}` on {where}, load {machine['load']} before the run;"
-        f" {machine['system']}, {machine['python']}; {versions}. The whole report, with the time of every obligation and the"
-        f" counterexample that a claim is expected to have: [`{FILE}`]({FILE})."
+        f"Verdict of all: **{report['verdict']}**. Made {how} on {where}, load {machine['load']} before the run;"
+        f" {machine['system']}, {machine['python']}; {versions}. The times are of that machine under that load. The whole report,"
+        f" with the time of every obligation and the counterexample that a claim is expected to have: [`{FILE}`]({FILE})."
     )
