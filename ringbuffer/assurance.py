@@ -102,6 +102,7 @@ def _made_by(report: Mapping[str, Any]) -> str:
     )
     return (
         f"Verdict of all: **{report['verdict']}**. Made {how} on {where}, load {machine['load']} before the run;"
-        f" {machine['system']}, {machine['python']}; {versions}. The times are of that machine under that load. The whole report,"
-        f" with the time of every obligation and the counterexample that a claim is expected to have: [`{FILE}`]({FILE})."
+        f" {machine['system']}, {machine['python']}; {versions}. The times are of that machine under that load. The whole"
+        f" report, with the time of every obligation and the counterexample that a claim is expected to have:"
+        f" [`{FILE}`]({FILE})."
     )
