@@ -19,7 +19,7 @@ from ringbuffer.trace.record import Run
 _NAMESPACE: Final = "http://www.w3.org/2000/svg"
 _FOR_PAGES: Final = re.compile(r' (?:aria-[a-z]+|role|href|id|data-[a-z]+)="[^"]*"')
 _LOOKS: Final = re.compile(r"^:root \{.*?(?=^\* \{)|^svg text \{.*?(?=^footer )", re.MULTILINE | re.DOTALL)
-"""What of the page's style sheet is about colours, and about the picture."""
+"""What of the style sheets is about colours, and about the picture."""
 _USED: Final = re.compile(r"\.(?:step:|step \{|arrow\.o)|:hover|:focus")
 """Lines that are about pointing at a step."""
 
@@ -44,6 +44,9 @@ def figure(run: Run, title: str) -> str:
 
 
 def _style() -> str:
-    text = files("ringbuffer.trace").joinpath("page.css").read_text(encoding="utf-8")
+    sheets = sorted(file.name for file in files("ringbuffer.trace").iterdir() if file.name.endswith(".css"))
+    text = "".join(files("ringbuffer.trace").joinpath(name).read_text(encoding="utf-8") for name in sheets)
     kept = "".join(match[0] for match in _LOOKS.finditer(text))
+    assert "--card:" in kept, "the style sheets have the colours"
+    assert ".box {" in kept, "and the looks of the picture"
     return "".join(f"{line}\n" for line in kept.splitlines() if line and not _USED.search(line))
