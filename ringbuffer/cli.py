@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ringbuffer import cleaning, inspection, specification
+from ringbuffer.assurance import COMMAND, FILE
 from ringbuffer.bench.command import add_bench
 from ringbuffer.checker import replay
 from ringbuffer.checker.claims import CLAIMS, Scope, Verdict, check_claims, claims_for
@@ -32,6 +33,8 @@ from ringbuffer.errors import (
     TraceFileError,
     VariantError,
 )
+from ringbuffer.machine import machine, versions
+from ringbuffer.memory.backend import chosen
 from ringbuffer.memory.layout import BLOCKS_MAX
 from ringbuffer.memory.simulated import MEMORIES, check_memory
 from ringbuffer.protocol import Variant, Waking
@@ -272,13 +275,23 @@ def _check(options: argparse.Namespace) -> int:
             raise VariantError(f"the claim {claim.id} {speaks}: ask it without --memory")
     ids = tuple(options.claim or (_question_claims(scope, options) if _is_question(options, scope) else known))
     if options.json:
+        found = {**machine(), "versions": versions(_backend())}  # asked before anything runs: the load is that of others
         verdicts = list(check_claims(scope, ids, lambda *_: None))
-        print(json.dumps({"claims": [verdict.as_json() for verdict in verdicts], "verdict": _overall(verdicts)}, indent=2))
+        report = {"claims": [verdict.as_json() for verdict in verdicts], "verdict": _overall(verdicts), "machine": found}
+        print(json.dumps(report, indent=2))
     else:
         from ringbuffer.display import show_claims
 
         verdicts = show_claims(scope, [claim for claim in CLAIMS if claim.id in ids], _overall)
     return _EXIT_OF[_overall(verdicts)]
+
+
+def _backend() -> str:
+    """What executes the rows here, for the report; ``none`` where nothing can, which does not keep anybody from exploring."""
+    try:
+        return chosen()
+    except RingBufferError:
+        return "none"
 
 
 def _is_question(options: argparse.Namespace, scope: Scope) -> bool:
@@ -383,13 +396,17 @@ def _spec(options: argparse.Namespace) -> int:
     if options.vectors is not None:
         return run_vectors(options.vectors, options.folder)
     stale = specification.update(options.folder, write=options.write)
-    for line in stale:
+    old = specification.outdated(options.folder)
+    for line in (*stale, *old):
         print(line)
     if options.write or not stale:
-        print(f"{len(stale)} parts written" if options.write else "the specification is up to date")
-        return EXIT_HOLDS
-    print("run: ringbuffer spec --write", file=sys.stderr)
-    return EXIT_REFUTED
+        print(f"{len(stale)} parts written" if options.write else "the generated parts are up to date")
+    else:
+        print("run: ringbuffer spec --write", file=sys.stderr)
+    if old:
+        report = options.folder / FILE
+        print(f"the report of the claims is out of date; run: {COMMAND} > {report}", file=sys.stderr)
+    return EXIT_REFUTED if old or (stale and not options.write) else EXIT_HOLDS
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ import re
 from typing import Final
 
 from ringbuffer.checker import crashes, orderings, recorded, reduce
-from ringbuffer.checker.claims import CLAIMS
 from ringbuffer.checker.explore import explore
 from ringbuffer.checker.faults import FAULTS, Fault
 from ringbuffer.checker.mutate import BENIGN
@@ -24,6 +23,7 @@ from ringbuffer.proof.pages import table
 from ringbuffer.proof.twins import REFINEMENT_TWINS, TWINS
 from ringbuffer.protocol import PROTOCOL, Row
 from ringbuffer.protocol.properties import SAFETY
+from ringbuffer.protocol.recovery import READER_NOTE, WRITER_NOTE
 from ringbuffer.protocol.waking import SLEEPING, WAKING
 
 _COUNTED: Final = (
@@ -38,11 +38,6 @@ _COUNTED: Final = (
 )
 
 _SUMMARY: Final = re.compile(r"(\S+) (\d+) steps (\S+) (\S+) messages (first lap|later)(?:; (.*))?")
-
-
-def claims() -> str:
-    """Every claim."""
-    return table(("claim", "statement", "method"), ((f"`{one.id}`", one.statement, one.method) for one in CLAIMS))
 
 
 def _command(edits: str) -> str:
@@ -230,6 +225,11 @@ def proof_twins() -> str:
 
 def _coded(names: str) -> str:
     return " ".join(f"`{name}`" for name in names.split())
+
+
+def noting_rows() -> str:
+    """How the writer and a reader note where they are."""
+    return _plain_rows((WRITER_NOTE, READER_NOTE))
 
 
 def sleeping_rows() -> str:

@@ -15,14 +15,16 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Final
 
-from ringbuffer import evidence, tla
+from ringbuffer import assurance as assured
+from ringbuffer import evidence, figures, tla, waiting
 from ringbuffer.checker.explore import REFUTED, Result, explore
 from ringbuffer.codec import frames
 from ringbuffer.errors import GeometryError, RingBufferError
-from ringbuffer.memory import layout
+from ringbuffer.instructions import instructions
+from ringbuffer.memory import layout, participants
 from ringbuffer.proof import pages
 from ringbuffer.proof.pages import table
-from ringbuffer.protocol import ORIGINAL, PROTOCOL, Branch, Case, Edge, Instruction, Outcome, Program, Variant
+from ringbuffer.protocol import ORIGINAL, PROTOCOL, Branch, Case, Edge, Instruction, Outcome, Program, Row, Variant
 from ringbuffer.protocol.properties import ALL, PROPERTIES, RACE
 from ringbuffer.protocol.succession import SHIPPED, SUCCESSIONS, TAKING_OVER
 from ringbuffer.trace.text import render
@@ -72,15 +74,16 @@ def update(folder: Path, *, write: bool) -> list[str]:
         if write and fresh != text:
             chapter.write_text(fresh, encoding="utf-8")
     stale += tla.update(folder / tla.FOLDER, write=write)
+    stale += figures.update(folder / figures.FOLDER, write=write)
     return stale + publish.update(folder / versions.FOLDER, write=write)
 
 
 def _refreshed(chapter: Path, text: str, stale: list[str]) -> str:
     def part(match: re.Match[str]) -> str:
         name = match["name"]
-        if name not in PARTS:
-            raise MarkerError(f"{chapter}: there is no generated part {name!r}; the parts are {', '.join(PARTS)}")
-        body = f"\n{PARTS[name]().strip()}\n\n"
+        if name not in NAMES:
+            raise MarkerError(f"{chapter}: there is no generated part {name!r}; the parts are {', '.join(NAMES)}")
+        body = f"\n{_printed(name, chapter.parent).strip()}\n\n"
         if body != match["body"]:
             stale.append(f"{chapter}: {name}")
         return f"{match[1]}{body}{match[4]}"
@@ -89,6 +92,19 @@ def _refreshed(chapter: Path, text: str, stale: list[str]) -> str:
     if markers != 2 * len(_MARKED.findall(text)):
         raise MarkerError(f"{chapter}: a marker has no partner, or two parts overlap")
     return _MARKED.sub(part, text)
+
+
+def _printed(name: str, folder: Path) -> str:
+    """A part: printed from the code, or from the report that is kept in the folder."""
+    return assured.assurance(assured.read(folder)) if name == ASSURANCE else PARTS[name]()
+
+
+def outdated(folder: Path) -> list[str]:
+    """In which ways the report of the claims in ``folder`` is not one of the claims as they are; it is written by running them.
+
+    Raises :class:`GeometryError` where there is no report.
+    """
+    return [f"{folder / assured.FILE}: {difference}" for difference in assured.differences(assured.read(folder))]
 
 
 def _goes(program: Program, outcome: Outcome, branch: Branch) -> str:
@@ -219,10 +235,54 @@ def _outcome_text(result: Result) -> str:
     return f"{result.status} ({result.states} states)"
 
 
+def _what_breaks() -> str:
+    """Row by row: what it is, and the shortest run that goes wrong without it."""
+    return "\n\n".join(map(_row_section, figures.ROWS))
+
+
+def _row_section(row: Row) -> str:
+    ordering = row.access.ordering.value + (f", {row.pairing}" if row.pairing else "")
+    parts = [
+        f"### {row.id}: {row.title}",
+        f"`{row.access}` ({ordering}). {row.why}",
+        f"**Without the row:** {_pictured(figures.without(row.id))}",
+    ]
+    if figures.weakened(row.id) in figures.FIGURES:
+        parts.append(f"**With the access relaxed:** {_pictured(figures.weakened(row.id))}")
+    return "\n\n".join(parts)
+
+
+def _lost_wakeups() -> str:
+    """What goes wrong without the rows that keep a wake-up from being lost."""
+    return "\n\n".join(f"**Without {row}:** {_pictured(figures.without(row))}" for row in figures.WAKING)
+
+
+def _pictured(name: str) -> str:
+    """A sentence, the command, and the picture folded in."""
+    command = figures.FIGURES[name].command
+    picture = f"![{name.replace('-', ' ')}]({figures.FOLDER}/{name}.svg)"
+    return f"{figures.caption(name)} `{command}`\n\n<details><summary>Picture</summary>\n\n{picture}\n\n</details>"
+
+
+def _limits() -> str:
+    """The bounds of the implementation, each from where it is kept."""
+    rows = (
+        ("readers of a ring", f"0 to {layout.READERS_MAX:,}"),
+        ("blocks", f"1 to {layout.BLOCKS_MAX:,}"),
+        ("payload bytes of a block", f"1 to {layout.CHUNK_BYTES_MAX:,}"),
+        ("bytes of a segment", f"at most {layout.TOTAL_BYTES_MAX:,}"),
+        ("bytes of a message", f"at most {frames.TOTAL_BYTES_MAX:,}"),
+        ("looks at once before a wait yields (`spin_count`)", f"0 to {waiting.SPIN_COUNT_MAX:,}"),
+        ("seconds of yielding before it sleeps (`yield_seconds`)", f"0 to {waiting.YIELD_SECONDS_MAX:g}"),
+        ("longest sleep without looking up, in seconds", f"{waiting.SLICE_SECONDS:g}"),
+        ("longest that somebody stands in for another at a time, in seconds", f"{participants.STANDING_IN_SECONDS:g}"),
+    )
+    return table(("of", "limit"), rows)
+
+
 def _drops() -> str:
     """What the explorer says of each row's absence."""
-    writer, reader = PROTOCOL.programs
-    rows = [instruction.row for program in (writer, reader) for instruction in program.instructions]
+    rows = figures.ROWS
     head = ("dropped", "1 reader × 1 block", "2 readers × 2 blocks", "command (`--readers 1 --blocks 1` for the first figure)")
     return table(
         head,
@@ -251,7 +311,9 @@ def _scan_verdicts() -> str:
 def _scan_trace() -> str:
     result = explore(ORIGINAL, 2, 2, properties=("reordered",))
     command = "ringbuffer check --policy scan --readers 2 --blocks 2 --property reordered"
-    return f"From `{command}`:\n\n```text\n{render(result.trace)}\n```"
+    picture = f"![the same as a picture]({figures.FOLDER}/original-reorders.svg)"
+    folded = f"<details><summary>Picture</summary>\n\n{picture}\n\n</details>"
+    return f"From `{command}`:\n\n```text\n{render(result.trace)}\n```\n\n{folded}"
 
 
 PARTS: Final[dict[str, Callable[[], str]]] = {
@@ -259,17 +321,20 @@ PARTS: Final[dict[str, Callable[[], str]]] = {
     "benign-edits": evidence.benign_edits,
     "broken-pairs": evidence.broken_pairs,
     "cases": _cases,
-    "claims": evidence.claims,
     "contracts": evidence.contracts,
     "drops": _drops,
     "faults": evidence.faults,
     "frame": _frame,
     "header": _header,
+    "instructions": instructions,
     "invariant": pages.invariant,
     "layout": _layout,
+    "limits": _limits,
+    "lost-wakeups": _lost_wakeups,
     "mapping": pages.mapping,
     "minimal-orderings": evidence.minimal_orderings,
     "mutations": evidence.mutations,
+    "notes": evidence.noting_rows,
     "notions": pages.notions,
     "obligation-counts": pages.obligation_counts,
     "orderings": evidence.ordered_rows,
@@ -293,6 +358,11 @@ PARTS: Final[dict[str, Callable[[], str]]] = {
     "wakeup-twins": evidence.wakeup_twins,
     "weak-invariant": pages.weak_invariant,
     "weakenings": evidence.weakenings,
+    "what-breaks": _what_breaks,
     "writer-diagram": lambda: _diagram(PROTOCOL.programs[0]),
     "writer-rows": lambda: _rows(PROTOCOL.programs[0]),
 }
+
+ASSURANCE: Final = "assurance"
+"""The one part that is printed from a file, the report of the claims, which stands beside the chapters."""
+NAMES: Final = (*PARTS, ASSURANCE)

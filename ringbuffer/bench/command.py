@@ -81,10 +81,10 @@ def add_bench(parser: argparse.ArgumentParser) -> None:
 def run_bench(options: argparse.Namespace) -> int:
     """Measure, and report. Raises :class:`BenchError` for options that make no sense."""
     from ringbuffer.bench.catalogue import PEERS
-    from ringbuffer.bench.machine import machine, sentence
     from ringbuffer.bench.plan import carry_out
     from ringbuffer.bench.plot import plot
     from ringbuffer.bench.report import Report
+    from ringbuffer.machine import machine, sentence
 
     if options.peers == "help":
         print("\n".join(f"{peer.name}: {peer.about}" for peer in PEERS))

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from typing import Final
 from xml.sax.saxutils import escape
 
-from ringbuffer.bench.machine import sentence
 from ringbuffer.bench.measure import Cell
 from ringbuffer.bench.payloads import BYTES, Payload, size_name
 from ringbuffer.bench.peer import LATENCY, THROUGHPUT, Peer
 from ringbuffer.bench.plan import FIGURE
 from ringbuffer.bench.report import Report
 from ringbuffer.bench.summary import Spread
+from ringbuffer.machine import sentence
 
 PANEL_WIDTH, PANEL_HEIGHT = 330, 270
 LEFT, TOP, BELOW, GAP = 64, 34, 44, 26

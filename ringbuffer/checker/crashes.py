@@ -132,7 +132,7 @@ def crash_safe(claim: Claim, scope: Scope, on_advance: OnAdvance) -> Verdict:
         if wrong:
             return _not_safe(claim, scope, started, question, result, wrong, states)
         rows = max(rows, len(_killed_at(result)))
-    return claim.verdict(HOLDS, scope, started, bound=_bound(scope, asked), states=states, note=_note(rows))
+    return claim.verdict(HOLDS, scope, started, bound=bound_of(scope, asked), states=states, note=_note(rows))
 
 
 def _wrong(question: Question, result: Result) -> str:
@@ -156,7 +156,7 @@ def _killed_at(result: Result) -> frozenset[str]:
     return frozenset(name.removeprefix(KILLED_AT) for name in result.seen if name.startswith(KILLED_AT))
 
 
-def _bound(scope: Scope, asked: tuple[Question, ...]) -> str:
+def bound_of(scope: Scope, asked: tuple[Question, ...]) -> str:
     """The rings of each kind of question."""
     kinds = {
         "any number killed, followed and evicted": [one for one in asked if one.killed == ANYONE and one.succession == SHIPPED],

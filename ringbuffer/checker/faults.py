@@ -125,14 +125,19 @@ class Finding:
 _SAYS: Final = {HOLDS: "stays true", REFUTED: "breaks"}
 
 
+def size_of(fault: Fault, scope: Scope) -> tuple[int, int]:
+    """The ring on which is explored what stays true under a fault."""
+    readers, blocks = scope.size or ((2, 2) if scope.full else fault.size)
+    return max(readers, 1 + (fault.rank or 0)), blocks
+
+
 def findings(fault: Fault, scope: Scope, on_advance: OnAdvance) -> list[Finding]:
     """Explore what a fault leaves true and what it breaks."""
     variant = Variant.parse(*map(str, scope.variant.edits), *fault.edits.split())
     scope = replace(scope, variant=variant)
     found = []
     if fault.stays:
-        readers, blocks = scope.size or ((2, 2) if scope.full else fault.size)
-        readers = max(readers, 1 + (fault.rank or 0))
+        readers, blocks = size_of(fault, scope)
         options = {"rank": fault.rank, **fault.options}
         stays = ask(scope, readers, blocks, "sc", on_advance, properties=fault.stays, **options)
         found.append(Finding(fault, fault.stays, HOLDS, stays))

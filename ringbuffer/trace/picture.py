@@ -36,7 +36,7 @@ from ringbuffer.trace.words import SENDS, property_in_words, ring_before, stays,
 
 HUES: Final = 6
 """How many colours there are for messages."""
-_HEAD_HEIGHT: Final = 48
+HEAD_HEIGHT: Final = 48
 _ACCESS_MAX, _ACCESS_WITH_BLOCK_MAX = 14, 12
 """How many characters of an access a box can hold, in the usual size and beside the block's number."""
 
@@ -55,7 +55,7 @@ def head(layout: Layout) -> str:
         parts += [_text(layout.flag_left(block, i) + FLAG / 2, 40, label, "small") for i, label in enumerate(labels)]
         parts.append(_text(layout.case_middle(block), 40, "case", "small"))
         parts.append(_text(layout.word_left(block, 0), 40, "payload", "small start"))
-    return _drawing(layout.width, _HEAD_HEIGHT, 'class="head" aria-hidden="true"', "".join(parts))
+    return _drawing(layout.width, HEAD_HEIGHT, 'class="head" aria-hidden="true"', "".join(parts))
 
 
 def rows(layout: Layout) -> str:

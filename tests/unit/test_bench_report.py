@@ -12,7 +12,6 @@ from ringbuffer.bench import payloads, plot
 from ringbuffer.bench.catalogue import PEERS, choose, reference_of
 from ringbuffer.bench.floor import Copy
 from ringbuffer.bench.installed import Iceoryx2Views
-from ringbuffer.bench.machine import machine, sentence
 from ringbuffer.bench.measure import Cell, Settings
 from ringbuffer.bench.ours import Ours, OursPython, OursViews
 from ringbuffer.bench.payloads import Payload, parse_payload
@@ -21,6 +20,7 @@ from ringbuffer.bench.plan import Failure, Outcome, Plan
 from ringbuffer.bench.report import Report
 from ringbuffer.bench.standard import Pipes
 from ringbuffer.bench.summary import Spread, paired, quantile, spread
+from ringbuffer.machine import machine, sentence
 
 SVG = "{http://www.w3.org/2000/svg}"
 SMALL, LARGE = parse_payload("64"), parse_payload("64KiB")

@@ -14,8 +14,9 @@ import pytest
 import reports
 
 from ringbuffer.checker import checks, explore, mutate, orderings
-from ringbuffer.checker.claim import PROVED
+from ringbuffer.checker.claim import PROVED, Scope
 from ringbuffer.checker.claims import CLAIMS
+from ringbuffer.checker.reach import reach_of
 from ringbuffer.cli import main
 from ringbuffer.protocol import PROTOCOL
 
@@ -47,9 +48,11 @@ def test_all_claims_hold_that_are_not_proved(capsys: pytest.CaptureFixture[str],
     ids = [claim.id for claim in CLAIMS if claim.method != PROVED]  # test_contracts and test_inductive try what is proved
     status, found = report(capsys, "check", *[word for name in ids for word in ("--claim", name)])
     assert (status, found["verdict"]) == (0, "holds")
+    assert {"processor", "cores", "system", "python", "versions"} <= set(found["machine"])
     assert [claim["id"] for claim in found["claims"]] == ids
     for claim in found["claims"]:
         assert set(claim) >= KEYS, claim
+        assert reach_of(claim["id"], Scope()) in claim["bound"]
         assert claim["status"] == "holds"
         assert claim["method"] in {"explored", "sampled", "measured", "assumed"}
         assert (claim["states"] is not None) == (claim["method"] == "explored")

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from markdown_it import MarkdownIt
 
-from ringbuffer import specification
+from ringbuffer import cli, specification
 from ringbuffer.errors import GeometryError
 from ringbuffer.specification import MarkerError, update
 
@@ -52,11 +52,95 @@ def test_the_readmes_example_delivers_every_message_to_every_reader(tmp_path: Pa
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_somewhere(page: Path) -> None:
-    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text(encoding="utf-8")):
-        assert target.startswith("https://") or (page.parent / target).exists(), target
+    for target in re.findall(r"\]\(([^)]+)\)", page.read_text(encoding="utf-8")):
+        if target.startswith("https://"):
+            continue
+        path, _, anchor = target.partition("#")
+        linked = page.parent / path if path else page
+        assert linked.exists(), target
+        assert not anchor or anchor in anchors_of(linked), target
 
 
-EXPLORED = ("alternatives", "drops", "scan-trace", "scan-verdicts", "state-counts", "weakenings")
+def anchors_of(page: Path) -> set[str]:
+    """What the headings of a page can be linked to as, by the rule of repository browsers."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+NOT_RUN = {
+    "pip install": "it installs, from the network",
+    "ringbuffer check": "minutes; CI runs it as a step of its own",
+    "pytest": "it would run itself",
+    "crosshair check": "minutes; proofs/contracts runs it",
+    "ringbuffer check --claim": "seconds to minutes each; proofs/ and the tests of the claims run them",
+    "ringbuffer check --swap W5,W6 --memory all": "half a minute; test_explore and test_claims ask it in small",
+    "ringbuffer bench": "minutes of both cores; test_bench runs it in small",
+    "ringbuffer soak": "an hour; tests/process runs it in small",
+    "ringbuffer inspect": "it is about the rings of this machine, whosever they are; test_inspection has rings of its own",
+    "ringbuffer clean": "the same",
+}
+"""Commands of the pages that these tests only parse, by how they begin, and why. The longest that fits counts."""
+STATUSES = {
+    "ringbuffer check --swap W5,W6 --readers 2 --blocks 2": cli.EXIT_REFUTED,
+    "ringbuffer check --weaken R4 --memory ra --readers 1 --blocks 1": cli.EXIT_REFUTED,
+    "ringbuffer check --killed reader --property progress": cli.EXIT_REFUTED,
+}
+"""Commands of the pages that are run, and how they end."""
+
+
+def commands_of(page: Path) -> list[str]:
+    """The commands of a page's console blocks; one behind ``$`` has its output below it, and is tried elsewhere."""
+    blocks = [block for block in code_of(page, "console") if not block.startswith("$ ")]
+    return [part for block in blocks for line in block.splitlines() for part in line.split(" && ")]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_in_pages_can_be_given(page: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for command in commands_of(page):
+        reason = next((NOT_RUN[start] for start in sorted(NOT_RUN, reverse=True) if command.startswith(start)), "")
+        if command in STATUSES:
+            assert cli.main(command.split()[1:]) == STATUSES[command], capsys.readouterr().err
+        else:
+            assert reason, f"{command}: neither run, nor a reason why not"
+
+
+TYPED = re.compile(r"`(ringbuffer (?:check|demo|replay|inspect|clean|bench|soak|spec)(?: [^`]*)?)`")
+PLACEHOLDER = re.compile(r"\b(?:[A-Z]{3,}|ROW)\b|…")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_command_that_a_page_names_has_the_options_that_it_names(page: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Those in tables and in sentences are too many to run: they are parsed, and the edits in them made."""
+    text = page.read_text(encoding="utf-8").replace("\n", " ")
+    for command in {*TYPED.findall(text), *filter(lambda one: one.startswith("ringbuffer "), commands_of(page))}:
+        if PLACEHOLDER.search(command) or len(command.split()) == 2:
+            continue  # a name to be put in, or the command's own name
+        try:
+            options = cli._parser().parse_args(command.partition(" > ")[0].split()[1:])
+        except SystemExit:
+            pytest.fail(f"{command}: {capsys.readouterr().err}")
+        if options.command == "check":
+            cli._scope(options)
+
+
+TRANSCRIPTS = [
+    pytest.param(*block.removeprefix("$ ").split("\n", 1), id=f"{page.name}: {block.splitlines()[0]}")
+    for page in PAGES
+    for block in code_of(page, "console")
+    if block.startswith("$ ")
+]
+SECONDS = re.compile(r" +\d+\.\d s")
+
+
+@pytest.mark.parametrize(("command", "expected"), TRANSCRIPTS)
+def test_a_command_prints_what_its_page_says(command: str, expected: str, capsys: pytest.CaptureFixture[str]) -> None:
+    status = cli.main(command.split()[1:])
+    said = SECONDS.sub(" … s", "\n".join(line.rstrip() for line in capsys.readouterr().out.splitlines()))
+    assert said.rstrip() == SECONDS.sub(" … s", expected).rstrip()
+    assert status == (cli.EXIT_REFUTED if "✗" in expected else cli.EXIT_HOLDS)
+
+
+EXPLORED = ("alternatives", "drops", "scan-trace", "scan-verdicts", "state-counts", "weakenings", "what-breaks")
 """The parts that the explorer prints: seconds each."""
 
 
@@ -77,13 +161,13 @@ def test_generated_parts_are_up_to_date() -> None:
 
 def test_every_part_is_in_a_chapter() -> None:
     text = "".join(page.read_text(encoding="utf-8") for page in PAGES)
-    assert [name for name in specification.PARTS if f"<!-- generated: {name} -->" not in text] == []
+    assert [name for name in specification.NAMES if f"<!-- generated: {name} -->" not in text] == []
 
 
 def test_a_part_that_is_out_of_date_is_named_and_mended(spec: Path) -> None:
     chapter = spec / "04-rows.md"
     good = chapter.read_text(encoding="utf-8")
-    chapter.write_text(good.replace("store written ← 1", "store written ← 0"), encoding="utf-8")
+    chapter.write_text(good.replace("| W6 | publish |", "| W6 | hide |"), encoding="utf-8")
     assert update(spec, write=False) == [f"{chapter}: writer-rows"]
     assert update(spec, write=True) == [f"{chapter}: writer-rows"]
     assert chapter.read_text(encoding="utf-8") == good

@@ -1,14 +1,23 @@
-"""What the figures were measured on."""
+"""What figures were measured on, and what claims were tried with: the machine, the system, and the versions.
+
+Rules: nothing is asked of any network, and nothing that names the machine or its user is told. Limits: Linux; what cannot be
+read is left out or ``None``.
+"""
 
 from __future__ import annotations
 
 import os
 import platform
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+
+from ringbuffer.version import __version__
 
 _CPU_INFO = Path("/proc/cpuinfo")
 _GOVERNOR = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
+_TOOLS: Final = ("z3-solver", "crosshair-tool", "hypothesis")
+"""The distributions on which claims rest."""
 
 
 def machine() -> dict[str, Any]:
@@ -24,6 +33,18 @@ def machine() -> dict[str, Any]:
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         "python": f"{platform.python_implementation()} {platform.python_version()}",
     }
+
+
+def versions(backend: str) -> dict[str, str | None]:
+    """The release, what executes the rows, and the tools that prove and sample; ``None`` for one that is not installed."""
+    return {"ringbuffer": __version__, "backend": backend, **{name: _installed(name) for name in _TOOLS}}
+
+
+def _installed(distribution: str) -> str | None:
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return None
 
 
 def sentence(found: dict[str, Any]) -> str:
