@@ -15,13 +15,14 @@ comes between two rows is a record of its own, and whoever validates it has no a
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import mmap
 import os
 import threading
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -56,6 +57,33 @@ def asked_for(record: str | os.PathLike[str] | None, ring: str, claim: participa
         return None
     name = "writer" if claim.rank == -1 else f"reader{claim.rank}"
     return Path(folder) / f"{ring}-{name}-{claim.entry().generation}-{os.getpid()}{SUFFIX}"
+
+
+@contextlib.contextmanager
+def into(folder: str | os.PathLike[str] | None) -> Iterator[None]:
+    """Inside, the endpoints of this process, and of those that it starts, record into that new folder (``None``: as before).
+
+    Raises :class:`TraceFileError` where the folder cannot be made, or has something in it.
+    """
+    if folder is None:
+        yield
+        return
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        is_empty = not any(Path(folder).iterdir())
+    except OSError as error:
+        raise TraceFileError(f"{folder} cannot be made, to record into: {error.strerror}") from error
+    if not is_empty:
+        raise TraceFileError(f"{folder} has something in it: the recordings of one run go into a folder of their own")
+    before = os.environ.get(VARIABLE)
+    os.environ[VARIABLE] = str(Path(folder).resolve())
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[VARIABLE]
+        else:
+            os.environ[VARIABLE] = before
 
 
 def runner_for(bind: Callable[[Program, Segment, int], Runner], program: Program, segment: Segment, rank: int) -> Runner:

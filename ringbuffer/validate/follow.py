@@ -48,7 +48,7 @@ class Events:
     sources: bytearray = field(default_factory=bytearray)
 
     def add(self, kind: int, place: int, value: int, origin: int, source: int) -> None:
-        """One event more."""
+        """One event more. The place of a fence means nothing."""
         self.kinds.append(kind)
         self.places.append(place)
         self.values.append(value)
@@ -120,6 +120,9 @@ class Follower:
         self._todo: set[int] = set()
         self._pcs: tuple[int, ...] = (0,)
         self._ends_here = True
+        self._zeros = 0
+        self._known: dict[tuple[int, int, int, int], tuple[int, int, int, int, int]] = {}
+        self._numbers: dict[tuple[tuple[int, ...], frozenset[int], int, bool, bool], int] = {}
 
     def _plan(self, one: Instruction) -> _Plan:
         access, readers = one.row.access, self._ring.readers
@@ -147,20 +150,67 @@ class Follower:
         return ((0, pc) if edge is Edge.WAITED and pc else (0,)), True
 
     def follow(self, recording: Recording, source: int) -> None:
-        """Read one recording. Raises :class:`Impossible` and :class:`Undecided`."""
-        head = recording.head
+        """Read one recording. Raises :class:`Impossible` and :class:`Undecided`.
+
+        A step that has been seen before, from the same place with the same value, leads where it led then: that is looked up.
+        """
+        head, events, known, entry = recording.head, self.events, self._known, 2 + self._ring.readers
         self.block, self.done = head.start % self._ring.blocks, head.start
-        self._pcs, self._ends_here, self._todo = (0,), True, set()
-        number = -1
+        self._pcs, self._ends_here, self._todo, self._gave = (0,), True, set(), False
+        place, number, blocks = self._place(), -1, self._ring.blocks
+        add_kind, add_place, add_value = events.kinds.append, events.places.append, events.values.append
+        add_origin, add_source = events.origins.append, events.sources.append
         for number, record in enumerate(RECORD.iter_unpack(recording.records)):
-            self._record(number, record, head, source)
+            code, detail, block, value = record
+            step = known.get((place, code, detail, value))
+            if step is None or block != self.block:
+                place = self._first_time(place, number, record, head, source)
+                continue
+            place, kind, flag, advance, is_done = step
+            if kind >= 0:
+                add_kind(kind)
+                add_place(block * entry + flag)
+                add_value(value)
+                add_origin(number)
+                add_source(source)
+            if advance:
+                self.block = (block + advance) % blocks
+            self.done += is_done
+        self._stand_at(place)
         if recording.status == CLOSED and not self._ends_here:
             raise Impossible(number + 1, f"the recording came to its end where {self._expected()} had to follow")
+
+    def _place(self) -> int:
+        """A number for where the actor stands: the rows that may come, the flags that are left to visit, and so on."""
+        place = (self._pcs, frozenset(self._todo), self._zeros, self._ends_here, self._gave)
+        if place not in self._numbers:
+            self._numbers[place] = len(self._numbers)
+        return self._numbers[place]
+
+    def _stand_at(self, number: int) -> None:
+        self._pcs, todo, self._zeros, self._ends_here, self._gave = list(self._numbers)[number]
+        self._todo = set(todo)
+
+    def _first_time(self, place: int, number: int, record: tuple[int, int, int, int], head: Head, source: int) -> int:
+        """A step that is not known: where it leads. It is known from then on, unless its value is not the same every time."""
+        self._stand_at(place)
+        block, done, count = self.block, self.done, len(self.events)
+        access = self._record(number, record, head, source)
+        behind = self._place()
+        if access.kind not in (Kind.FILL, Kind.READ) and access.flag is not Flag.POSITION:
+            is_event = len(self.events) > count
+            kind = self.events.kinds[-1] if is_event else -1
+            flag = self.events.places[-1] - self._ring.place(block, 0) if is_event and kind != FENCE else 0
+            advance = (self.block - block) % self._ring.blocks
+            code, detail, _, value = record
+            self._known[place, code, detail, value] = (behind, kind, flag, advance, self.done - done)
+        return behind
 
     def _expected(self) -> str:
         return " or ".join(dict.fromkeys(self._plans[pc].id for pc in self._pcs))
 
-    def _record(self, number: int, record: tuple[int, int, int, int], head: Head, source: int) -> None:
+    def _record(self, number: int, record: tuple[int, int, int, int], head: Head, source: int) -> Access:
+        """One record, with all that there is to check; its access."""
         code, detail, block, value = record
         if code == INTERRUPTED:
             raise Undecided(f"{head.who}: an interrupt has ended a call in the middle (record {number})")
@@ -176,7 +226,7 @@ class Follower:
         outcome = self._outcome(number, plan, pc, detail, value, source)
         if outcome is None:
             self._pcs, self._ends_here = (pc,), False
-            return
+            return plan.access
         self._pcs, advance, is_done, self._ends_here = plan.next[outcome]
         self._todo = set()
         if advance:
@@ -186,6 +236,7 @@ class Follower:
         if is_done:
             self.done += 1
             self._gave = False
+        return plan.access
 
     def _outcome(self, number: int, plan: _Plan, pc: int, detail: int, value: int, source: int) -> Outcome | None:
         """What came of an access; ``None`` if there are flags left to visit. Notes the event."""
@@ -255,8 +306,6 @@ class Follower:
         if todo:
             return None
         return Outcome.ONE if is_load else Outcome.DONE
-
-    _zeros = 0
 
     def link(self, before: Recording, after: Recording | None, source: int) -> None:
         """A holder that did not come to its end may have made one access more than it has recorded; then its successor begins.
