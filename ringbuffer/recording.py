@@ -397,7 +397,9 @@ class RecordedRunner:
                 return 0
         if access.kind in (Kind.SLEEP, Kind.WAKE):
             if access.kind is Kind.WAKE:
-                return memory.words.wake(1 + rank if self._rank == -1 and access.flag is Flag.OTHERS_AWAKE else self._word(access))
+                return memory.words.wake(
+                    1 + rank if self._rank == -1 and access.flag is Flag.OTHERS_AWAKE else self._word(access)
+                )
             if not self.is_roused:
                 memory.words.sleep(1 + self._rank, timeout)
             return 0

@@ -18,7 +18,7 @@ taken as one that never did anything.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Final
 
@@ -123,9 +123,7 @@ def _check_tables(recordings: Sequence[Recording], variant: Variant) -> None:
 class _Judge:
     """One question. ``events``, ``messages`` and ``branchings`` are known when there is a verdict."""
 
-    def __init__(
-        self, recordings: Sequence[Recording], programs: tuple[Program, Program], memory: str, budget: int
-    ) -> None:
+    def __init__(self, recordings: Sequence[Recording], programs: tuple[Program, Program], memory: str, budget: int) -> None:
         self._recordings, self._programs, self._memory, self._budget = recordings, programs, memory, budget
         head = recordings[0].head
         self._ring = Ring(head.readers, head.blocks)
@@ -133,8 +131,7 @@ class _Judge:
                          for place in range(self._ring.size)]  # fmt: skip
         self._initial = [-1 if self._ring.is_payload(place) else value for place, value in enumerate(self._initial)]
         self._holders = {
-            rank: [one for one in recordings if one.head.rank == rank]
-            for rank in sorted({one.head.rank for one in recordings})
+            rank: [one for one in recordings if one.head.rank == rank] for rank in sorted({one.head.rank for one in recordings})
         }
         self._actors: list[Events] = []
         self.events = self.messages = self.branchings = 0
@@ -168,7 +165,9 @@ class _Judge:
     def _require_whole(self) -> None:
         for one in self._recordings:
             if one.status == STOPPED:
-                raise Undecided(f"{one.source} ends early, as its file could not grow: nobody knows what {one.head.who} did then")
+                raise Undecided(
+                    f"{one.source} ends early, as its file could not grow: nobody knows what {one.head.who} did then"
+                )
             if one.marks & STOOD_IN:
                 raise Undecided(f"{one.head.who} has read in the place of an evicted reader, and that is in no file")
         for holders in self._holders.values():
@@ -258,9 +257,7 @@ class _Judge:
         """What cannot be, in words."""
         order = self._ask(question, self._memory, goal)
         parts, told = [], []
-        for (rank, holders), events, least, at in zip(
-            self._holders.items(), self._actors, goal, order.reached, strict=True
-        ):
+        for (rank, holders), events, least, at in zip(self._holders.items(), self._actors, goal, order.reached, strict=True):
             if not least:
                 continue
             one, number = self._origin(holders, events, least - 1)
@@ -296,7 +293,9 @@ class _Judge:
         if not records:
             return "the end of the recording"
         record = records[0]
-        row_id = one.head.rows[record.row] if 0 <= record.row < len(one.head.rows) else "an interrupt" if record.row < 0 else "?"
+        row_id = (
+            one.head.rows[record.row] if 0 <= record.row < len(one.head.rows) else "an interrupt" if record.row < 0 else "?"
+        )
         program = self._programs[0 if one.head.rank == WRITER else 1]
         row = next((each.row for each in program.instructions if each.row.id == row_id), None)
         title = f" ({row.title})" if row is not None else ""
@@ -312,5 +311,3 @@ class _NotTheTable(Exception):
     def __init__(self, why: str, parts: tuple[Part, ...]) -> None:
         super().__init__(why)
         self.why, self.parts = why, parts
-
-

@@ -6,8 +6,9 @@ is tried. Also here: recordings of simulated runs, and what can be done to spoil
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final
+import random
+from collections.abc import Iterator, Sequence
+from typing import Final, TypeAlias, TypeVar
 
 from ringbuffer.protocol import Program, Variant
 from ringbuffer.simulator import ABORT, Setup, Simulation
@@ -15,6 +16,11 @@ from ringbuffer.trace.recording import Head, Record, Recording
 from ringbuffer.validate.follow import FENCE, LOAD, MAYBE, Events
 
 STATES_MAX: Final = 60_000
+
+T = TypeVar("T")
+Ints: TypeAlias = tuple[int, ...]
+Buffers: TypeAlias = tuple[tuple[tuple[int, int], ...], ...]
+State: TypeAlias = tuple[Ints, Buffers, Ints]
 
 
 class TooMany(Exception):
@@ -24,7 +30,7 @@ class TooMany(Exception):
 def has_an_order(actors: Sequence[Events], initial: Sequence[int], *, tso: bool, goal: Sequence[int] | None = None) -> bool:
     """Whether there is an interleaving in which each actor gets at least as far as ``goal`` says, or to its end."""
     goal = [len(events) for events in actors] if goal is None else list(goal)
-    start = ((0,) * len(actors), ((),) * len(actors), tuple(initial))
+    start: State = ((0,) * len(actors), ((),) * len(actors), tuple(initial))
     seen, todo = {start}, [start]
     while todo:
         at, buffers, memory = todo.pop()
@@ -39,7 +45,7 @@ def has_an_order(actors: Sequence[Events], initial: Sequence[int], *, tso: bool,
     return False
 
 
-def _steps(actors, at, buffers, memory, tso):  # type: ignore[no-untyped-def]
+def _steps(actors: Sequence[Events], at: Ints, buffers: Buffers, memory: Ints, tso: bool) -> Iterator[State]:
     for actor, events in enumerate(actors):
         here, buffer = at[actor], buffers[actor]
         if buffer:
@@ -65,7 +71,7 @@ def _steps(actors, at, buffers, memory, tso):  # type: ignore[no-untyped-def]
                 yield ahead, buffers, memory
 
 
-def _with(values, index, value):  # type: ignore[no-untyped-def]
+def _with(values: tuple[T, ...], index: int, value: T) -> tuple[T, ...]:
     return (*values[:index], value, *values[index + 1 :])
 
 
@@ -81,8 +87,6 @@ def recorded(setup: Setup, seed: int, steps: int) -> tuple[list[Recording], tupl
     """A random run on a simulated memory, as if each actor had recorded it; and the programs."""
     simulation = Simulation(setup)
     records: list[list[Record]] = [[] for _ in simulation.model.programs]
-    import random
-
     draw = random.Random(seed)
     for _ in range(steps):
         possible = simulation.possible()

@@ -23,7 +23,7 @@ from ringbuffer.memory.backend import VARIABLE as BACKEND
 from ringbuffer.protocol import PROTOCOL, executed
 from ringbuffer.recording import VARIABLE
 from ringbuffer.trace import recording as form
-from ringbuffer.trace.recording import CLOSED, HEAD_BYTES, OPEN, RECORD_BYTES, STOOD_IN, STOPPED, Record, Recording
+from ringbuffer.trace.recording import CLOSED, HEAD_BYTES, OPEN, RECORD_BYTES, STOOD_IN, STOPPED, Recording
 from ringbuffer.validate import validate
 from ringbuffer.validate.judge import IMPOSSIBLE, POSSIBLE, UNDECIDED
 from ringbuffer.waiting import WaitOptions
@@ -129,7 +129,9 @@ def test_it_is_off_unless_it_is_asked_for(tmp_path: Path, monkeypatch: pytest.Mo
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_environment_asks_and_every_holder_has_a_file(backend: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_asks_and_every_holder_has_a_file(
+    backend: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     del backend
     monkeypatch.setenv(VARIABLE, str(tmp_path))
     with ShmRingBuffer(1, 64, 2) as ring:
@@ -335,7 +337,7 @@ def test_heads_say_what_they_must(tmp_path: Path) -> None:
     }
     assert chosen() in (NATIVE, PYTHON)
     for field, value in (("readers", -1), ("rank", 7), ("blocks", 0), ("generation", "1"), ("rows", ())):
-        spoilt = replace(one, head=replace(one.head, **{field: value}))
+        spoilt = replace(one, head=replace(one.head, **{field: value}))  # type: ignore[arg-type]
         spoilt.save(tmp_path / "spoilt")
         with pytest.raises(TraceFileError, match="is damaged"):
             Recording.read(tmp_path / "spoilt")

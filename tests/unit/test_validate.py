@@ -243,7 +243,9 @@ def test_a_digest_that_nobody_wrote_is_shown_in_words(run: list[Recording]) -> N
     verdict = validate([run[0], changed(run[1], records), run[2]])
     assert verdict.parts[0].records == at + 1
     assert verdict.parts[0].who == "reader 0"
-    assert verdict.why.startswith(f"no order of the others' records lets reader 0 get to its record {at}. Where the search came")
+    assert verdict.why.startswith(
+        f"no order of the others' records lets reader 0 get to its record {at}. Where the search came"
+    )
     assert "the payload of block" in verdict.why
     assert verdict.parts[0].last.startswith("R3 (read) of block ")
 
@@ -278,7 +280,7 @@ def test_rows_that_look_right_and_do_what_they_should_not_are_refused() -> None:
 
 def test_who_does_not_belong_is_told(run: list[Recording]) -> None:
     stranger = replace(run[1], head=replace(run[1].head, identity="ff"), source="stranger")
-    with pytest.raises(TraceFileError, match="stranger and .* not of one run: identity is"):
+    with pytest.raises(TraceFileError, match=r"stranger and .* not of one run: identity is"):
         validate([run[0], stranger, run[2]])
     with pytest.raises(TraceFileError, match="a recording counts once"):
         validate([*run, run[1]])
