@@ -49,7 +49,7 @@ _log = logging.getLogger("ringbuffer")
 
 
 def asked_for(record: str | os.PathLike[str] | None, ring: str, claim: participants.Role) -> Path | None:
-    """The file into which an endpoint is to record, if it is to: ``record``, or one in the folder that the environment names."""
+    """The file into which an endpoint is to record, if it is to: ``record``, or one in the environment's folder."""
     if record is not None:
         return Path(record)
     folder = os.environ.get(VARIABLE, "")

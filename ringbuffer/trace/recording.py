@@ -63,7 +63,7 @@ RECORD_MEANINGS: Final = {
     "code": "1 + the row's place in `rows` of the head; 0: no record, the end; 65535: an interrupt has ended the call",
     "detail": "of a row about several flags: the rank that was visited; of the payload row: 1 if the caller gave up; else 0",
     "block": "the block that the actor was at",
-    "value": "what was loaded or stored; of the payload row, unless the caller gave up: what the block held when its part ended",
+    "value": "what was loaded or stored; of the payload row: what the block held when the caller's part ended; 0 if it gave up",
 }
 INTERRUPTED: Final = 0xFFFF
 _PROBLEM_BYTES_MAX: Final = 1 << 34

@@ -1,7 +1,7 @@
 """``ringbuffer validate``: its options, and what it prints.
 
-Rules: exit status 0 where the recordings are one possible run of the table, 1 where they are none, 2 where a file is damaged, is no
-recording or does not belong to the others, 3 where they leave it open. Limits: those of ``judge.py``.
+Rules: exit status 0 where the recordings are one possible run of the table, 1 where they are none, 2 where a file is damaged,
+is no recording or does not belong to the others, 3 where they leave it open. Limits: those of ``judge.py``.
 """
 
 from __future__ import annotations
@@ -62,8 +62,8 @@ def _files(sources: list[str]) -> list[Path]:
 def _lines(verdict: Validation, variant: Variant) -> list[str]:
     rate = verdict.records / verdict.seconds if verdict.seconds else 0
     head = (
-        f"{verdict.recordings} recordings, {verdict.records:,} records, {verdict.messages:,} messages; tables: {variant}; judged in"
-        f" {verdict.seconds:.1f} s ({rate:,.0f} records/s, {verdict.branchings:,} choices tried)"
+        f"{verdict.recordings} recordings, {verdict.records:,} records, {verdict.messages:,} messages; tables: {variant};"
+        f" judged in {verdict.seconds:.1f} s ({rate:,.0f} records/s, {verdict.branchings:,} choices tried)"
     )
     if verdict.status == POSSIBLE:
         return [head, f"possible: one run of the tables, on {_MEMORY_WORDS[verdict.memory]}, explains all of it"]

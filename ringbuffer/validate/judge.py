@@ -2,8 +2,8 @@
 
 What is decided. *Possible*: each recording follows the table row by row, and there is an order of all loads and stores of flags
 and payloads, on a memory that is sequentially consistent or of total store order (it is said which), in which every load finds
-what it is recorded to have found; that order was found. *Impossible*: one of them does not follow the table, or there is no such
-order. Both are exact. *Undecided*: a recording is not whole in a way that leaves this open (its file could not grow, an
+what it is recorded to have found; that order was found. *Impossible*: one of them does not follow the table, or there is no
+such order. Both are exact. *Undecided*: a recording is not whole in a way that leaves this open (its file could not grow, an
 interrupt ended a call, somebody has read for an evicted reader, a predecessor's file is missing), or the search was given up.
 
 The shortest part that is none: for each process how many of its records are needed, so that no order lets all of them get so
@@ -20,6 +20,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from typing import Final
 
 from ringbuffer.errors import TraceFileError
@@ -77,8 +78,8 @@ def validate(
 ) -> Validation:
     """Judge recordings of one ring against the tables of ``variant``: what its endpoints run, or ``programs`` instead.
 
-    ``memory``: ``"tso"``, on which all is possible that is so under ``"sc"``. Raises :class:`TraceFileError` for recordings that
-    are not of one ring, of one table, and of different processes.
+    ``memory``: ``"tso"``, on which all is possible that is so under ``"sc"``. Raises :class:`TraceFileError` for recordings
+    that are not of one ring, of one table, and of different processes.
     """
     started = time.perf_counter()
     chosen = sorted(recordings, key=lambda one: (one.head.rank, one.head.generation))
@@ -105,7 +106,7 @@ def _check_together(recordings: Sequence[Recording]) -> None:
                 raise TraceFileError(
                     f"{one.source} and {first.source} are not of one run: {name.replace('_', ' ')} is {here!r} and {there!r}"
                 )
-    for one, other in zip(recordings, recordings[1:], strict=False):
+    for one, other in pairwise(recordings):
         if (one.head.rank, one.head.generation) == (other.head.rank, other.head.generation):
             raise TraceFileError(f"{one.source} and {other.source} are both of {one.head.who}: a recording counts once")
 
@@ -257,13 +258,13 @@ class _Judge:
         """What cannot be, in words."""
         order = self._ask(question, self._memory, goal)
         parts, told = [], []
-        for (rank, holders), events, least, at in zip(self._holders.items(), self._actors, goal, order.reached, strict=True):
+        for holders, events, least, at in zip(self._holders.values(), self._actors, goal, order.reached, strict=True):
             if not least:
                 continue
             one, number = self._origin(holders, events, least - 1)
             parts.append(Part(one.source, one.head.who, number + 1, len(one), self._record_in_words(one, number)))
             if at < len(events):
-                told.append(self._stuck(rank, holders, events, at, order))
+                told.append(self._stuck(holders, events, at, order))
         whole = "no order of the others' records lets" if len(parts) == 1 else "no order of the records lets all of"
         who = ", ".join(f"{part.who} get to its record {part.records - 1}" for part in parts)
         return f"{whole} {who}. Where the search came furthest, {'; '.join(told) or 'a choice was missing'}", tuple(parts)
@@ -272,11 +273,10 @@ class _Judge:
         one = holders[events.sources[index]]
         return one, min(events.origins[index], max(0, len(one) - 1))
 
-    def _stuck(self, rank: int, holders: Sequence[Recording], events: Events, at: int, order: Order) -> str:
+    def _stuck(self, holders: Sequence[Recording], events: Events, at: int, order: Order) -> str:
         one, number = self._origin(holders, events, at)
         place, value = events.places[at], events.values[at]
         held = order.memory[place]
-        del rank
         said = f"{one.head.who} stood before record {number} ({self._record_in_words(one, number)})"
         if held == value:
             return said
