@@ -16,6 +16,7 @@ import pytest
 from support import needs_extension
 
 from ringbuffer import ShmRingBuffer, ShmRingBufferIO, recording
+from ringbuffer.checker.recordings import record_and_validate
 from ringbuffer.compiled import ENDED, WAIT
 from ringbuffer.errors import TraceFileError, WaitTimeoutError
 from ringbuffer.memory.backend import NATIVE, PYTHON, chosen
@@ -341,3 +342,10 @@ def test_heads_say_what_they_must(tmp_path: Path) -> None:
         spoilt.save(tmp_path / "spoilt")
         with pytest.raises(TraceFileError, match="is damaged"):
             Recording.read(tmp_path / "spoilt")
+
+
+def test_the_twin_of_the_claim_is_refused() -> None:
+    """Real processes whose readers look at the flags the other way round, which does no harm, and is not the shipped table."""
+    found = record_and_validate(PROTOCOL.swapped("R1", "R2"), 30)
+    assert (found.status, found.recordings) == (IMPOSSIBLE, 3)
+    assert "it is R2, and the table says that R1 comes here" in found.why
