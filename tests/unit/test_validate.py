@@ -166,6 +166,33 @@ def test_stores_that_wait_in_buffers_are_found_under_tso_only() -> None:
     assert answer(own, [0, 0], tso=True)
 
 
+X, Y = 0, 1
+TRAPS = {
+    "a third one lets the other in": (
+        [(STORE, X, 1)],
+        [(LOAD, Y, 1), (LOAD, X, 0)],
+        [(STORE, Y, 1)],
+    ),
+    "the other lets itself in": ([(STORE, X, 1)], [(STORE, Y, 1), (LOAD, Y, 1), (LOAD, X, 0)]),
+    "a store of what is there comes behind the other's": ([(STORE, X, 0)], [(STORE, X, 1), (LOAD, X, 0)]),
+    "and behind a load": ([(STORE, X, 0)], [(LOAD, X, 0), (STORE, X, 1), (LOAD, X, 0)]),
+    "the other one's store comes first": ([(STORE, X, 1), (LOAD, X, 1)], [(STORE, X, 0), (LOAD, X, 1)]),
+    "what may have been done is needed": ([(LOAD, X, 1), (LOAD, X, 0)], [(MAYBE, X, 1), (FENCE, 0, 0), (STORE, X, 0)]),
+    "what may have been done must not be": ([(LOAD, X, 0), (LOAD, Y, 1), (LOAD, X, 0)], [(MAYBE, X, 1), (STORE, Y, 1)]),
+}
+"""Sequences that have an order, which each of some tempting short cuts would miss."""
+
+
+@pytest.mark.parametrize("tso", [False, True])
+@pytest.mark.parametrize("trap", TRAPS)
+def test_short_cuts_that_lose_something_are_not_taken(trap: str, tso: bool) -> None:
+    for turn in range(len(TRAPS[trap])):
+        sequences = [*TRAPS[trap][turn:], *TRAPS[trap][:turn]]
+        actors = [events_of(*one) for one in sequences]
+        assert has_an_order(actors, [0, 0], tso=tso)
+        assert answer(actors, [0, 0], tso=tso)
+
+
 def test_a_search_without_a_budget_says_so() -> None:
     actors = [events_of((STORE, 0, value), (STORE, 0, 1 - value), (LOAD, 1, 1)) for value in (0, 1)]
     assert Question(actors, [0, 0]).ask(budget=0).status == GIVEN_UP
