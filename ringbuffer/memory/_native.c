@@ -79,7 +79,8 @@ typedef struct {
     pid_t pid;              /* who made it: a forked child inherits is_busy, but not the thread that is inside */
     char is_busy, is_asleep; /* inside a call that lets others run; of these: asleep on its word */
     char in_use, is_roused; /* its caller says so; the present or next rest ends at once */
-    Tape tape;              /* where it is recorded what this runner does, if it is */
+    char is_recorded;       /* what it does is written down */
+    Tape tape;              /* where */
 } Runner;
 
 /* How to sleep, and what came of it. */
@@ -158,8 +159,8 @@ digest(const Runner *self)
     return (LITTLE_64(header.sequence) & 0xFFFFFFFFu) << 32 | crc32_of(frame, sizeof(header) + (size_t)length);
 }
 
-/* What run() does, written down. */
-static int
+/* What run() does, written down. (Kept out of run(), where every call would pay for it.) */
+static __attribute__((noinline, cold)) int
 run_recorded(Runner *self, int call, Sleep *sleep)
 {
     Actor *actor = &self->actor;
@@ -204,7 +205,7 @@ run(Runner *self, int call, Sleep *sleep)
     Actor *actor = &self->actor;
     Did did;
     int result, left = ACCESSES_BETWEEN_SIGNALS;
-    if (self->tape.fd >= 0) {
+    if (__builtin_expect(self->is_recorded, 0)) {
         return run_recorded(self, call, sleep);
     }
     result = enter(actor, call);
@@ -758,6 +759,7 @@ Runner_record(PyObject *object, PyObject *const *arguments, Py_ssize_t count)
         errno = self->tape.error;
         return PyErr_SetFromErrno(PyExc_OSError);
     }
+    self->is_recorded = 1;
     Py_RETURN_NONE;
 }
 
@@ -773,6 +775,7 @@ Runner_recorded(PyObject *object, PyObject *Py_UNUSED(ignored))
     if (self->tape.fd < 0) {
         Py_RETURN_NONE;
     }
+    self->is_recorded = 0;
     tape_close(&self->tape);
     return Py_BuildValue("Li", end, self->tape.error);
 }
