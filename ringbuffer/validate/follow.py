@@ -214,7 +214,7 @@ class Follower:
         code, detail, block, value = record
         if code == INTERRUPTED:
             raise Undecided(f"{head.who}: an interrupt has ended a call in the middle (record {number})")
-        row = head.rows[code - 1] if code <= len(head.rows) else f"row {code - 1}, which its head does not name"
+        row = head.rows[code - 1] if 0 < code <= len(head.rows) else f"row {code - 1}, which its head does not name"
         for pc in self._pcs:
             plan = self._plans[pc]
             if plan.id == row:

@@ -328,6 +328,14 @@ def test_what_leaves_it_open_is_undecided(run: list[Recording]) -> None:
         assert why in verdict.why
 
 
+def test_a_record_of_no_row_is_refused(run: list[Recording]) -> None:
+    for code in (b"\0\0", b"\x40\0"):
+        spoilt = replace(run[0], records=run[0].records[:-16] + code + run[0].records[-14:])
+        verdict = validate([spoilt, *run[1:]])
+        assert verdict.status == IMPOSSIBLE
+        assert "which its head does not name" in verdict.why
+
+
 def test_tables_that_no_endpoint_runs_are_refused(run: list[Recording]) -> None:
     locked = PROTOCOL.without("W4")
     with pytest.raises(VariantError, match="0 payload rows"):
