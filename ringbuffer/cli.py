@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from ringbuffer import cleaning, inspection, specification
+from ringbuffer import cleaning, inspection, recording, specification
 from ringbuffer.assurance import COMMAND, FILE
 from ringbuffer.bench.command import add_bench
 from ringbuffer.checker import replay
@@ -46,6 +46,7 @@ from ringbuffer.state import Setup
 from ringbuffer.trace.itf import dumps, to_itf
 from ringbuffer.trace.page import page
 from ringbuffer.trace.text import render
+from ringbuffer.validate.command import add_validate
 from ringbuffer.vectors.command import run_vectors
 from ringbuffer.version import __version__
 
@@ -153,6 +154,9 @@ def _parser() -> argparse.ArgumentParser:
     _add_check(commands.add_parser("check", help="try the claims, or ask about an edited protocol"))
     _add_demo(commands.add_parser("demo", help="real processes broadcast real objects"))
     _add_replay(commands.add_parser("replay", help="run again what a token names"))
+    validate = commands.add_parser("validate", help="whether what real processes recorded is a possible run of the tables")
+    add_validate(validate)
+    _add_edits(validate)
     inspection.add_arguments(commands.add_parser("inspect", help="look at the rings of this machine: who waits for whom"))
     cleaning.add_arguments(commands.add_parser("clean", help="remove rings whose creators are gone, after showing them"))
     add_bench(commands.add_parser("bench", help="measure the ring beside other ways to broadcast"))
@@ -326,6 +330,8 @@ def _add_demo(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--blocks", type=int, default=4, metavar="K", help="blocks of the ring (default: 4)")
     parser.add_argument("--messages", type=int, default=20_000, metavar="M", help="messages to send (default: 20000)")
     parser.add_argument("--seed", type=int, default=0, help="of the random sizes and contents (default: 0)")
+    record = "record what every process does into files of this new folder, for ringbuffer validate"
+    parser.add_argument("--record", metavar="FOLDER", help=record)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     _add_edits(parser)
 
@@ -341,7 +347,8 @@ def _demo(options: argparse.Namespace) -> int:
         if not 1 <= value <= most:
             raise GeometryError(f"{name} is {value}, and it lies between 1 and {most}")
     variant = Variant.parse(*options.edits)
-    clean = run_demo(options.readers, options.blocks, options.messages, variant, options.seed, as_json=options.json)
+    with recording.into(options.record):
+        clean = run_demo(options.readers, options.blocks, options.messages, variant, options.seed, as_json=options.json)
     return EXIT_HOLDS if clean else EXIT_REFUTED
 
 

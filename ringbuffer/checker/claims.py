@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Final
 
-from ringbuffer.checker import all_sizes, checks, contracts, crashes, faults, necessity, wakeups
+from ringbuffer.checker import all_sizes, checks, contracts, crashes, faults, necessity, recordings, wakeups
 from ringbuffer.checker.claim import EXPLORED, MEASURED, PROVED, SAMPLED, Claim, Scope, Verdict
 from ringbuffer.protocol.properties import LIVENESS, SAFETY
 
@@ -139,6 +139,13 @@ CLAIMS: Final = (
         "real processes get every message once, in order, whole",
         MEASURED,
         checks.processes,
+        ignores=tuple(name for name in _ASKED if name != "variant"),
+    ),
+    Claim(
+        "recordings",
+        "every access that real processes have recorded is explained by one run of the shipped tables",
+        MEASURED,
+        recordings.recordings,
         ignores=tuple(name for name in _ASKED if name != "variant"),
     ),
     Claim(

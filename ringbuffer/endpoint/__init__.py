@@ -27,12 +27,14 @@ import os
 import pickle
 import time
 import weakref
+from functools import partial
 from types import TracebackType
 from typing import Any, Final
 
+from ringbuffer import recording
 from ringbuffer.codec.frames import BYTES, PICKLE
 from ringbuffer.codec.message import Encoder, as_bytes_view
-from ringbuffer.compiled import FOUND, WAIT, bind, role_of
+from ringbuffer.compiled import FOUND, WAIT, Runner, bind, role_of
 from ringbuffer.endpoint.hold import READ, Hold, MessageHold
 from ringbuffer.endpoint.inbox import RECEIVE, Inbox
 from ringbuffer.endpoint.outbox import Outbox
@@ -41,7 +43,7 @@ from ringbuffer.endpoint.refusals import Refusal, closed_error, forked_error, sh
 from ringbuffer.endpoint.waiter import Waiter
 from ringbuffer.errors import EndpointBusyError, RankError, RingBufferError
 from ringbuffer.memory import participants
-from ringbuffer.protocol import Role, executed
+from ringbuffer.protocol import Program, Role, executed
 from ringbuffer.ring import ShmRingBuffer
 from ringbuffer.waiting import WaitOptions, check_timeout
 
@@ -60,13 +62,21 @@ class ShmRingBufferIO:
     The role is claimed: :class:`RoleTaken` names the process that has it. Who takes the role of one that is gone, or has left,
     goes on where that one stopped: the writer behind the last published message, a reader at its first unread one. Raises
     :class:`RankError` for any other rank. An endpoint is for one process and one use at a time; as a context manager it closes
-    itself.
+    itself. ``record``: a file, which must not exist, to write down in what it does (``recording.py``); the variable
+    ``RINGBUFFER_RECORD`` names a folder for the files of all endpoints. Raises :class:`TraceFileError` where it cannot be made.
     """
 
     _bind = staticmethod(bind)
     """What makes the runner; one that steps, or is killed on the way, comes in here."""
 
-    def __init__(self, buffer: ShmRingBuffer, reader_rank: int, *, waiting: WaitOptions | None = None) -> None:
+    def __init__(
+        self,
+        buffer: ShmRingBuffer,
+        reader_rank: int,
+        *,
+        waiting: WaitOptions | None = None,
+        record: str | os.PathLike[str] | None = None,
+    ) -> None:
         buffer._check_rank(reader_rank)
         self.buffer = buffer
         self.reader_rank = reader_rank
@@ -82,7 +92,7 @@ class ShmRingBufferIO:
             self._claim = participants.Role(buffer.segment, reader_rank)
             try:
                 self._claim.claim()
-                self._set_up(waiting or WaitOptions())
+                self._set_up(waiting or WaitOptions(), record)
                 # Who is forgotten without being closed gives up its role, but has not left in good order; nor has one at exit.
                 weakref.finalize(self, self._claim.let_go).atexit = False
                 buffer._adopt(reader_rank, self)
@@ -92,11 +102,10 @@ class ShmRingBufferIO:
                 raise
         _everywhere.add(self)
 
-    def _set_up(self, options: WaitOptions) -> None:
+    def _set_up(self, options: WaitOptions, record: str | os.PathLike[str] | None) -> None:
         buffer, blocks = self.buffer, range(self.buffer.max_chunks)
         table = buffer.protocol.writer if self.role is Role.WRITER else buffer.protocol.reader
-        self._runner = runner = self._bind(executed(table), buffer.segment, self.reader_rank)
-        runner.resume(resumes_at(buffer, self._claim))
+        self._runner = runner = self._runner_of(executed(table), record)
         self._send, self._receive = self._fast_send, self._fast_receive = runner.send, runner.receive
         self._shut = shut_by(runner)
         view = buffer.segment.frame if self.role is Role.WRITER else buffer.segment.readonly_frame
@@ -112,6 +121,18 @@ class ShmRingBufferIO:
         self._inbox = Inbox(runner, self._frames, self._waiter.find, in_order=not buffer.protocol.edits)
         self._outbox = Outbox(runner, self._frames, self._waiter.find)
         self._encode = Encoder().encode
+
+    def _runner_of(self, program: Program, record: str | os.PathLike[str] | None) -> Runner:
+        """What runs the rows: it stands at the block where this endpoint goes on, and is recorded, if that is asked for."""
+        buffer, rank, claim = self.buffer, self.reader_rank, self._claim
+        path = recording.asked_for(record, buffer.name, claim)
+        bind = self._bind if path is None else partial(recording.runner_for, self._bind)
+        self._runner = runner = bind(program, buffer.segment, rank)
+        runner.resume(resumes_at(buffer, claim))
+        if path is not None:
+            generation = claim.entry().generation
+            self._recorder = recording.Recorder(path, runner, program, buffer.segment, rank, generation, buffer.protocol)
+        return runner
 
     def __repr__(self) -> str:
         return f"<ShmRingBufferIO {self._name()} of ring {self.buffer.name}>"
@@ -300,6 +321,8 @@ class ShmRingBufferIO:
             raise RankError(f"rank {rank!r} is no reader of ring {self.buffer.name}, which has {self.buffer.n_reader}")
         self._enter("evict")
         try:
+            if hasattr(self, "_recorder"):
+                self._recorder.stands_in()
             self._waiter.evict(rank)
         finally:
             self._in_use = self._runner.is_in_use = False
@@ -335,6 +358,8 @@ class ShmRingBufferIO:
 
     def _release_memory(self) -> None:
         """Let go of the memory, as far as there is any; again does nothing."""
+        if hasattr(self, "_recorder"):
+            self._recorder.end()
         for part in ("_runner", "_waiter", "_claim"):
             if hasattr(self, part):
                 getattr(self, part).release()

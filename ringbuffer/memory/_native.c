@@ -7,7 +7,7 @@
  * wait for a 32-bit word and wake those who wait for it (futex).
  *
  * The parts: _rows.h (accesses, and going from row to row), _futex.h (the system call), _table.h (rows out of numbers),
- * _words.h (futexes for Python), and here the object and its methods.
+ * _words.h (futexes for Python), _recording.h (what an actor does, written down), and here the object and its methods.
  *
  * Rules
  * - Every access to a flag is one C11 atomic access of one byte (to a word who is awake, of four; to a position, of eight), in
@@ -43,6 +43,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "_recording.h"
 #include "_rows.h"
 #include "_table.h"
 #include "_words.h"
@@ -83,6 +84,8 @@ typedef struct {
     char in_use;            /* its caller says so */
     _Atomic char is_roused; /* the present or next rest ends at once, and so does looking between yields */
     char has_sought, is_cancelled; /* send() or receive() has looked again, in vain by now; somebody has cancelled that since */
+    char is_recorded;       /* what it does is written down */
+    Tape tape;              /* where */
 } Runner;
 
 /* How to sleep, and what came of it. */
@@ -142,13 +145,75 @@ lie_down(Runner *self, Sleep *sleep)
     self->is_busy = self->is_asleep = 0;
 }
 
+static unsigned char *
+current_frame(const Runner *self)
+{
+    return self->actor.base + self->data_offset + self->actor.index * self->block_stride;
+}
+
+/* What the current block holds: the low half of its number in the stream, and a digest of frame and payload. */
+static uint64_t
+digest(const Runner *self)
+{
+    const unsigned char *frame = current_frame(self);
+    Frame header;
+    uint64_t length;
+    memcpy(&header, frame, sizeof(header));
+    length = LITTLE_64(header.length);
+    length = length > (uint64_t)self->chunk_bytes ? (uint64_t)self->chunk_bytes : length;
+    return (LITTLE_64(header.sequence) & 0xFFFFFFFFu) << 32 | crc32_of(frame, sizeof(header) + (size_t)length);
+}
+
+/* What run() does, written down, or, without Python, look(). (Kept out of them, where every call would pay for it.) */
+static __attribute__((noinline, cold)) int
+run_recorded(Runner *self, int call, Sleep *sleep, int with_python)
+{
+    Actor *actor = &self->actor;
+    Tape *tape = &self->tape;
+    const off_t window = tape->start;
+    const size_t began = tape->at;
+    int result, left = ACCESSES_BETWEEN_SIGNALS;
+    if (call == FINISH || (call == ABORT && actor->is_held)) { /* giving up what one does not hold does nothing */
+        tape_write(tape, actor->payload_pc, call == ABORT, actor->index, call == ABORT ? 0 : digest(self));
+    }
+    result = enter(actor, call);
+    while (result == GOING) {
+        const int pc = actor->pc;
+        const ptrdiff_t block = actor->index, rank = actor->visited;
+        Did did = {-1, 0};
+        if (left-- == 0) {
+            if (!with_python || let_others_run(self) < 0) {
+                tape_write(tape, INTERRUPTED_PC, 0, block, 0);
+                actor->is_going = 0;
+                return with_python ? -1 : WAIT;
+            }
+            left = ACCESSES_BETWEEN_SIGNALS;
+        }
+        if (sleep != NULL && actor->rows[pc].kind == SLEEP) {
+            lie_down(self, sleep);
+            result = take(actor, DONE);
+        } else {
+            result = visit(actor, rank, &did);
+        }
+        tape_write(tape, pc, rank, block, did.value < 0 ? 0 : (uint64_t)did.value);
+    }
+    if (call == BEGIN && result == WAIT) {
+        tape_looked(tape, window, began);
+    }
+    return result;
+}
+
 /* Run a call to its end: its result, or -1 and an error. Without `sleep` nobody lies down. */
 static int
 run(Runner *self, int call, Sleep *sleep)
 {
     Actor *actor = &self->actor;
     Did did;
-    int result = enter(actor, call), left = ACCESSES_BETWEEN_SIGNALS;
+    int result, left = ACCESSES_BETWEEN_SIGNALS;
+    if (__builtin_expect(self->is_recorded, 0)) {
+        return run_recorded(self, call, sleep, 1);
+    }
+    result = enter(actor, call);
     while (result == GOING) {
         if (left-- == 0) {
             if (let_others_run(self) < 0) {
@@ -325,10 +390,15 @@ now_seconds(void)
 
 /* Look once, without Python: a table that runs in circles (an edited one) has then found nothing. */
 static int
-look(Actor *actor)
+look(Runner *self)
 {
+    Actor *actor = &self->actor;
     Did did;
-    int result = enter(actor, BEGIN);
+    int result;
+    if (__builtin_expect(self->is_recorded, 0)) {
+        return run_recorded(self, BEGIN, NULL, 0);
+    }
+    result = enter(actor, BEGIN);
     for (int left = ACCESSES_BETWEEN_SIGNALS; result == GOING && left > 0; left--) {
         result = visit(actor, actor->visited, &did);
     }
@@ -345,7 +415,7 @@ look_between_yields(Runner *self, double until)
     Py_BEGIN_ALLOW_THREADS
     do {
         sched_yield();
-        result = look(&self->actor);
+        result = look(self);
     } while (result == WAIT && !self->is_roused && now_seconds() < until);
     Py_END_ALLOW_THREADS
     self->is_busy = 0;
@@ -356,10 +426,10 @@ look_between_yields(Runner *self, double until)
 static int
 seek(Runner *self, Py_ssize_t spins, double began, double yield_seconds)
 {
-    int result = look(&self->actor);
+    int result = look(self);
     for (; spins > 0 && result == WAIT; spins--) {
         take_breath();
-        result = look(&self->actor);
+        result = look(self);
     }
     return result == WAIT && yield_seconds > 0 && !self->is_roused ? look_between_yields(self, began + yield_seconds) : result;
 }
@@ -448,12 +518,6 @@ check_side(const Runner *self, int kind, const char *why)
         return -1;
     }
     return 0;
-}
-
-static unsigned char *
-current_frame(const Runner *self)
-{
-    return self->actor.base + self->data_offset + self->actor.index * self->block_stride;
 }
 
 static void
@@ -745,6 +809,54 @@ Runner_step(PyObject *object, PyObject *argument)
     return Py_BuildValue("inL", result, did.offset, did.value);
 }
 
+/* ---- Recording ----------------------------------------------------------------------------------------------------- */
+
+PyDoc_STRVAR(record_doc,
+"record(fd, offset, /)\n--\n\n"
+"From here on write down, in that file from that offset on, what each row does. Its first WINDOW_BYTES are reserved and mapped,\n"
+"and `offset` lies in them. Raises OSError, and then nothing is recorded.");
+
+static PyObject *
+Runner_record(PyObject *object, PyObject *const *arguments, Py_ssize_t count)
+{
+    Runner *self = (Runner *)object;
+    Py_ssize_t fd, offset;
+    if (count != 2) {
+        return PyErr_Format(PyExc_TypeError, "record takes 2 arguments, and not %zd", count);
+    }
+    if (get_size(arguments[0], "fd", 0, INT_MAX, &fd) < 0 ||
+        get_size(arguments[1], "offset", 0, WINDOW_BYTES - RECORD_BYTES, &offset) < 0 || check_usable(self) < 0) {
+        return NULL;
+    }
+    if (offset % RECORD_BYTES != 0 || self->tape.fd >= 0) {
+        PyErr_SetString(PyExc_ValueError, "records lie on multiples of their size, and a runner is recorded once");
+        return NULL;
+    }
+    if (tape_open(&self->tape, (int)fd, (size_t)offset) < 0) {
+        errno = self->tape.error;
+        return PyErr_SetFromErrno(PyExc_OSError);
+    }
+    self->is_recorded = 1;
+    Py_RETURN_NONE;
+}
+
+PyDoc_STRVAR(recorded_doc,
+"Stop recording: the offset behind the last record, and the number of the error that has ended it before (0: none). None if\n"
+"nothing was recorded.");
+
+static PyObject *
+Runner_recorded(PyObject *object, PyObject *Py_UNUSED(ignored))
+{
+    Runner *self = (Runner *)object;
+    const long long end = (long long)self->tape.start + (long long)self->tape.at;
+    if (self->tape.fd < 0) {
+        Py_RETURN_NONE;
+    }
+    self->is_recorded = 0;
+    tape_close(&self->tape);
+    return Py_BuildValue("Li", end, self->tape.error);
+}
+
 PyDoc_STRVAR(release_doc, "Let go of the buffer; the runner cannot run any more. Again does nothing.");
 
 static PyObject *
@@ -999,6 +1111,7 @@ Runner_new(PyTypeObject *type, PyObject *args, PyObject *keywords)
         return NULL;
     }
     atomic_init(&self->actor.lock, 0);
+    self->tape.fd = -1;
     self->pid = getpid();
     if (fill_in(self, args, keywords) < 0) {
         Py_DECREF(self);
@@ -1016,6 +1129,7 @@ Runner_dealloc(PyObject *object)
     if (self->buffer.obj != NULL) {
         PyBuffer_Release(&self->buffer);
     }
+    tape_close(&self->tape);
     PyMem_Free(self->actor.rows);
     PyMem_Free(self->actor.is_visited);
     Py_XDECREF(self->pending);
@@ -1047,6 +1161,8 @@ static PyMethodDef runner_methods[] = {
     {"enter", Runner_enter, METH_O, enter_doc},
     {"stop", Runner_stop, METH_NOARGS, stop_doc},
     {"step", Runner_step, METH_O, step_doc},
+    {"record", (PyCFunction)(void (*)(void))Runner_record, METH_FASTCALL, record_doc},
+    {"recorded", Runner_recorded, METH_NOARGS, recorded_doc},
     {"release", Runner_release, METH_NOARGS, release_doc},
     {NULL, NULL, 0, NULL},
 };
@@ -1125,9 +1241,11 @@ execute(PyObject *module)
         {"WOKEN", WOKEN}, {"CHANGED", CHANGED},
         {"TIMED_OUT", TIMED_OUT}, {"INTERRUPTED", INTERRUPTED}, {"ACCESSES_BETWEEN_SIGNALS", ACCESSES_BETWEEN_SIGNALS},
         {"PICKLE", KIND_PICKLE}, {"BYTES", KIND_BYTES}, {"WHOLE", WHOLE}, {"COPY_MAX_BYTES", COPY_MAX_BYTES},
+        {"WINDOW_BYTES", WINDOW_BYTES},
     };
     PyObject *type = PyType_FromModuleAndSpec(module, &runner_spec, NULL);
     int status = type == NULL ? -1 : PyModule_AddType(module, (PyTypeObject *)type);
+    make_crc_tables();
     Py_XDECREF(type);
     for (size_t number = 0; status == 0 && number < sizeof(constants) / sizeof(constants[0]); number++) {
         status = PyModule_AddIntConstant(module, constants[number].name, constants[number].value);
