@@ -227,6 +227,8 @@ class RecordedRunner:
         self.is_in_use = self.is_roused = self.is_resting = False
         self.pending: bytes | None = None
         self.pending_kind, self.result = 0, BUSY
+        self.spin_count, self.yield_seconds, self.began = 0, 0.0, 0.0
+        self.has_sought = self.is_cancelled = False
 
     def record(self, descriptor: int, at: int) -> None:
         """From here on write down what each row does."""
@@ -336,11 +338,11 @@ class RecordedRunner:
             self._memory.awake[1 + self._rank] = 1
             self._memory.words.wake(1 + self._rank)
 
-    def send(self, _kind: int, _data: Buffer, /) -> int:
+    def send(self, _kind: int, _data: Buffer, _timeout: float | None = None, /) -> int:
         """There is no fast way here."""
         return BUSY
 
-    def receive(self, _decode: Callable[[bytes], Any] | None, /) -> Any:
+    def receive(self, _decode: Callable[[bytes], Any] | None, _timeout: float | None = None, /) -> Any:
         """There is no fast way here."""
         return self
 
