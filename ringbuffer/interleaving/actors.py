@@ -1,7 +1,8 @@
 """Actors: one thread each, of which only the one that holds the baton runs.
 
-Rules: an actor begins when it gets the baton for the first time; what it returns or raises is kept. At the end of a run those that
-have not ended get :class:`Stopped` raised into them, one after the other, so that their ``finally`` blocks run; that is bounded.
+Rules: an actor begins when it gets the baton for the first time; what it returns or raises is kept. At the end of a run those
+that have not ended get :class:`Stopped` raised into them, one after the other, so that their ``finally`` blocks run; that is
+bounded.
 Limits: a thread that blocks in C cannot be ended from outside; it is left behind, and said.
 """
 

@@ -1,9 +1,10 @@
-"""Virtual time, and what replaces, in a search, the functions of ``time``, the locks of ``threading`` and the making of ``SharedMemory``.
+"""Virtual time, and what replaces, in a search, the functions of ``time``, the locks of ``threading`` and the making of
+``SharedMemory``.
 
-Rules: only the actors, and the thread that runs the search, see virtual time; all other threads of the process go on as ever. What
-a module under test has imported by name (``from time import sleep``) is replaced in it, too; all is put back at the end. A lock
-that a module under test holds as a global is private to each process, so each actor gets its own; a lock that is made during a
-run is shared by those who have it.
+Rules: only the actors, and the thread that runs the search, see virtual time; all other threads of the process go on as ever.
+What a module under test has imported by name (``from time import sleep``) is replaced in it, too; all is put back at the end.
+A lock that a module under test holds as a global is private to each process, so each actor gets its own; a lock that is made
+during a run is shared by those who have it.
 Limits: functions that were bound earlier (as default arguments, in objects) are not replaced.
 """
 

@@ -1,6 +1,7 @@
 """Which files are code under test, by default: all but the standard library, installed packages, and this package.
 
-Limits: code without a file (``exec``, what ``dataclass`` generates) counts as the library's; importing a module is never switched in.
+Limits: code without a file (``exec``, what ``dataclass`` generates) counts as the library's; importing a module is never
+switched in.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """One run: the baton, the steps, the waiting, the end.
 
-Rules. Exactly one thread has the baton. At each step, the actor that has it settles what its last step changed, so that those who
-wait look again, asks the schedule, and passes the baton on or goes on itself; no other thread takes part in that. When all wait,
-time passes (each round more), and each looks again; when :data:`IDLE_ROUNDS` such rounds have changed nothing, it is a hang.
+Rules. Exactly one thread has the baton. At each step, the actor that has it settles what its last step changed, so that those
+who wait look again, asks the schedule, and passes the baton on or goes on itself; no other thread takes part in that. When all
+wait, time passes (each round more), and each looks again; when :data:`IDLE_ROUNDS` such rounds have changed nothing, it is a
+hang.
 
 Limits: time passes only when all wait, so that a time-out that ends while others still could go on is not tried. The order of
 looking in such a round is fixed.
@@ -10,6 +11,7 @@ looking in such a round is fixed.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import sys
 import threading
@@ -31,8 +33,8 @@ IDLE_FACTOR = 4
 """The first idle round lasts at least so long, each further one so many times the one before: the last is four centuries."""
 BLOCKED_LOOKS = 40
 BLOCKED_LOOK_SECONDS = 0.5
-"""So many looks in a row without a single step: the actor blocks outside of the scheduler. Looks, not seconds, are counted, so that
-a process that was stopped for a while has not used them up."""
+"""So many looks in a row without a single step: the actor blocks outside of the scheduler. Looks, not seconds, are counted, so
+that a process that was stopped for a while has not used them up."""
 STOPPED_SLEEPS_MAX = 100
 
 
@@ -144,10 +146,8 @@ class Execution:
             del self._by_thread[ident]  # identities of threads are used again
         if self._is_over:
             return
-        try:
+        with contextlib.suppress(Stopped):
             self._end(actor)
-        except Stopped:
-            pass
 
     def _end(self, actor: Actor) -> None:
         self.steps += 1

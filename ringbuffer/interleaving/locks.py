@@ -1,7 +1,7 @@
 """What stands in for the locks of ``threading`` during a search: acquiring one that is taken is waiting, seen by the scheduler.
 
-Rules: a lock that a module under test holds as a global belongs to its process, and each actor stands for a process: so each actor
-has its own. A lock that is made during a run is one lock for all who have it.
+Rules: a lock that a module under test holds as a global belongs to its process, and each actor stands for a process: so each
+actor has its own. A lock that is made during a run is one lock for all who have it.
 Limits: locks of ``multiprocessing`` and of files are the real ones; an actor that blocks in one ends the search (``Blocked``).
 """
 
@@ -63,7 +63,7 @@ class Lock:
         self._owners[me] -= 1
         if not self._owners[me]:
             del self._owners[me]
-        if execution is not None and actor is not None:
+        if execution is not None and actor is not None and not self._is_private:
             execution.signal(actor)
 
     def locked(self) -> bool:

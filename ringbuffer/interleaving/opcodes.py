@@ -1,13 +1,14 @@
 """Which opcodes can be seen by other actors: the switch points, and what each may do to the memory.
 
 Rules. An opcode is *local* when it reads and writes nothing but its own frame (its variables, its value stack, its next
-instruction) and names that nobody rebinds. Switching before a local opcode leads to the same runs as switching before the next one
-that is not local, because it commutes with whatever others do; so only the latter are switch points, and no run is lost. All that
-is not known to be local is a switch point: attributes (``ctypes`` reads memory through them), subscripts, calls, comparisons,
-iteration, and jumps on a value that is not known to be a fresh truth value.
+instruction) and names that nobody rebinds. Switching before a local opcode leads to the same runs as switching before the next
+one that is not local, because it commutes with whatever others do; so only the latter are switch points, and no run is lost.
+All that is not known to be local is a switch point: attributes (``ctypes`` reads memory through them), subscripts, calls,
+comparisons, iteration, and jumps on a value that is not known to be a fresh truth value.
 
-* A global name is local where its file nowhere declares it ``global``, a closed-over one where it nowhere declares it ``nonlocal``;
-  a method's name, always. Rebinding them in other ways (``module.name = …``) is no communication between processes: not looked at.
+* A global name is local where its file nowhere declares it ``global``, a closed-over one where it nowhere declares it
+  ``nonlocal``; a method's name, always. Rebinding them in other ways (``module.name = …``) is no communication between
+  processes: not looked at.
 * A jump backwards is where an actor may be found to be waiting (``waiting.py``).
 * A *store* may have changed what others wait for; what *may write* is followed by a look at the watched memory.
 
@@ -26,8 +27,20 @@ from types import CodeType
 SWITCH, BACK, STORE, ITEM, WRITES = 1, 2, 4, 8, 16
 """Bits of a kind: others may run before it; it jumps backwards; it stores; it stores an item; memory may differ after it."""
 
-_LOCAL = frozenset(
-    ["CACHE", "POP_TOP", "PUSH_NULL", "NOP", "RESUME", "PRECALL", "KW_NAMES", "LOAD_FAST", "LOAD_FAST_CHECK", "LOAD_FAST_AND_CLEAR", "LOAD_FAST_LOAD_FAST", "STORE_FAST", "STORE_FAST_LOAD_FAST", "STORE_FAST_STORE_FAST", "STORE_FAST_MAYBE_NULL", "DELETE_FAST", "LOAD_CONST", "RETURN_CONST", "COPY", "SWAP", "JUMP_FORWARD", "JUMP_BACKWARD", "JUMP_BACKWARD_NO_INTERRUPT", "EXTENDED_ARG", "RETURN_VALUE", "RETURN_GENERATOR", "LOAD_CLOSURE", "MAKE_CELL", "COPY_FREE_VARS", "MAKE_FUNCTION", "SET_FUNCTION_ATTRIBUTE", "BUILD_TUPLE", "BUILD_LIST", "BUILD_SLICE", "LOAD_METHOD", "LOAD_ASSERTION_ERROR", "LOAD_BUILD_CLASS", "IS_OP", "GET_ITER", "PUSH_EXC_INFO", "POP_EXCEPT", "RERAISE", "CHECK_EXC_MATCH", "RAISE_VARARGS", "LIST_TO_TUPLE", "LIST_APPEND", "MAP_ADD", "YIELD_VALUE", "END_FOR", "POP_BLOCK"]
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_LOCAL = _names(
+    """
+    CACHE POP_TOP PUSH_NULL NOP RESUME PRECALL KW_NAMES LOAD_FAST LOAD_FAST_CHECK LOAD_FAST_AND_CLEAR
+    LOAD_FAST_LOAD_FAST STORE_FAST STORE_FAST_LOAD_FAST STORE_FAST_STORE_FAST STORE_FAST_MAYBE_NULL DELETE_FAST
+    LOAD_CONST RETURN_CONST COPY SWAP JUMP_FORWARD JUMP_BACKWARD JUMP_BACKWARD_NO_INTERRUPT EXTENDED_ARG RETURN_VALUE
+    RETURN_GENERATOR LOAD_CLOSURE MAKE_CELL COPY_FREE_VARS MAKE_FUNCTION SET_FUNCTION_ATTRIBUTE BUILD_TUPLE BUILD_LIST
+    BUILD_SLICE LOAD_METHOD LOAD_ASSERTION_ERROR LOAD_BUILD_CLASS IS_OP GET_ITER PUSH_EXC_INFO POP_EXCEPT RERAISE
+    CHECK_EXC_MATCH RAISE_VARARGS LIST_TO_TUPLE LIST_APPEND MAP_ADD YIELD_VALUE END_FOR POP_BLOCK
+    """
 )
 _READ_ONLY = frozenset(
     ["LOAD_GLOBAL", "LOAD_NAME", "LOAD_ATTR", "LOAD_DEREF", "LOAD_CLASSDEREF", "BINARY_SUBSCR", "BINARY_SLICE", "CONTAINS_OP"]
@@ -42,7 +55,7 @@ _NO_PREVIOUS = ""
 
 @functools.cache
 def rebound_names(file: str) -> frozenset[str] | None:
-    """The names that a source file declares ``global`` or ``nonlocal`` somewhere, or ``None`` where there is no source to look at."""
+    """The names that a source file declares ``global`` or ``nonlocal`` somewhere, or ``None`` where there is no source."""
     source = "".join(linecache.getlines(file))
     if not source:
         return None

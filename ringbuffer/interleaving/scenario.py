@@ -1,7 +1,7 @@
 """What is run, and the ways in which a run itself fails.
 
-A :class:`Scenario` is made anew for each run; making it must be deterministic. An actor that raises, a ``check`` or an ``always``
-that raises, a :class:`Hang` and a :class:`StepLimit` each end the run, and are its failure.
+A :class:`Scenario` is made anew for each run; making it must be deterministic. An actor that raises, a ``check`` or an
+``always`` that raises, a :class:`Hang` and a :class:`StepLimit` each end the run, and are its failure.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ def _nothing() -> None:
 class Scenario:
     """One run's actors, and what must be true.
 
-    ``actors``: by name, what each runs to its end. ``check``: called when all have ended. ``always``: called after every step, so
-    it must not change anything that the actors see. ``close``: called at the end whatever happened. ``is_code``: for the name of a
-    source file, whether it is code under test, where switches happen; by default all that is neither the standard library, nor
-    installed, nor this package. ``may_wait``: asked when all wait and no time that passes helps, with where each waits; when it
-    says True, that is a good end (the actors are ended, and ``check`` is called), otherwise a :class:`Hang`.
+    ``actors``: by name, what each runs to its end. ``check``: called when all have ended. ``always``: called after every step,
+    so it must not change anything that the actors see. ``close``: called at the end whatever happened. ``is_code``: for the
+    name of a source file, whether it is code under test, where switches happen; by default all that is neither the standard
+    library, nor installed, nor this package. ``may_wait``: asked when all wait and no time that passes helps, with where each
+    waits; when it says True, that is a good end (the actors are ended, and ``check`` is called), otherwise a :class:`Hang`.
     """
 
     actors: Mapping[str, Callable[[], object]]

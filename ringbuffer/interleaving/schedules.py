@@ -1,14 +1,15 @@
 """Who goes on: schedules, and the strategies that make them.
 
-A :class:`Schedule` is asked at decision points. *Free* ones are where the actor that ran waits or has ended; at all others, going on
-with the same actor is the default, and choosing another is a *preemption*. The default at a free one is the next in order.
+A :class:`Schedule` is asked at decision points. *Free* ones are where the actor that ran waits or has ended; at all others,
+going on with the same actor is the default, and choosing another is a *preemption*. The default at a free one is the next in
+order.
 
-* :class:`Exhaustive`: all schedules with at most so many preemptions (context bounding, Musuvathi and Qadeer, PLDI 2007), in order
-  of their number, so that the first failure has the fewest. Each schedule is run once: it is the set of decisions in which it
-  differs from the default, and its children differ at one later place.
-* :class:`Pct`: random priorities, and ``depth - 1`` random places where the running actor's falls below all others (Burckhardt et
-  al., ASPLOS 2010). A fault that needs ``depth`` ordering constraints is found in each run with probability at least
-  1 / (actors * steps ** (depth - 1)).
+* :class:`Exhaustive`: all schedules with at most so many preemptions (context bounding, Musuvathi and Qadeer, PLDI 2007), in
+  order of their number, so that the first failure has the fewest. Each schedule is run once: it is the set of decisions in
+  which it differs from the default, and its children differ at one later place.
+* :class:`Pct`: random priorities, and ``depth - 1`` random places where the running actor's falls below all others (Burckhardt
+  et al., ASPLOS 2010). A fault that needs ``depth`` ordering constraints is found in each run with probability at least 1 /
+  (actors * steps ** (depth - 1)).
 * :class:`Random`: at random places to a random actor, how often drawn for each run anew.
 
 Limits: free decisions are not bounded by ``preemptions``; with many actors that wait often, bound ``free`` as well.
@@ -38,7 +39,8 @@ class Schedule:
 
 
 class Follow(Schedule):
-    """Goes along segments ``(actor, until)``: the actor runs until it has made so many steps in all (0: until it waits or ends).
+    """Goes along segments ``(actor, until)``: the actor runs until it has made so many steps in all (0: until it waits or
+    ends).
 
     Leads through the very same run when that is where the segments are from. In a run that is different, a segment whose actor
     cannot go on is left out; after the last one, the default.
@@ -148,7 +150,7 @@ class Strategy(Protocol):
 
 @dataclass(frozen=True)
 class Exhaustive:
-    """Every schedule with at most ``preemptions`` preemptions, and at most ``free`` deviations at free decisions (None: any)."""
+    """Every schedule with at most ``preemptions`` preemptions, and at most ``free`` deviations at free ones (``None``: any)."""
 
     preemptions: int = 2
     free: int | None = None

@@ -1,9 +1,10 @@
 """The search for a schedule that fails, its shrinking, and running one again.
 
-Rules: before all, the scenario is made and run once by default without being looked at, so that what is cached or imported on first
-use is there in each run that counts, in a search as in a replay. A failure is run again with the shrunk schedule and told from that
-run; where the second run does not fail as the first, that is an error (:class:`Diverged`), not a finding. Limits: a search without a
-failure has shown something about all schedules only where ``complete`` is true, and then about those that ``bound`` names.
+Rules: before all, the scenario is made and run once by default without being looked at, so that what is cached or imported on
+first use is there in each run that counts, in a search as in a replay. A failure is run again with the shrunk schedule and
+told from that run; where the second run does not fail as the first, that is an error (:class:`Diverged`), not a finding.
+Limits: a search without a failure has shown something about all schedules only where ``complete`` is true, and then about
+those that ``bound`` names.
 """
 
 from __future__ import annotations
@@ -31,8 +32,8 @@ MakeScenario = Callable[[], Scenario]
 
 @dataclass(frozen=True)
 class Run:
-    """One run, told. ``error`` is ``None`` where nothing failed; ``missed``: of a replay, how many turns of its token could not be
-    taken as the token has them (more than 0 only where the code differs from that for which the token was made)."""
+    """One run, told. ``error`` is ``None`` where nothing failed; ``missed``: of a replay, how many turns of its token could
+    not be taken as the token has them (more than 0 only where the code differs from that for which the token was made)."""
 
     token: str
     error: BaseException | None
@@ -44,8 +45,8 @@ class Run:
 
 @dataclass(frozen=True)
 class Report:
-    """What a search has found. ``complete``: all schedules that ``bound`` names were run, and none failed. ``switches``: how often
-    another actor went on, in all."""
+    """What a search has found. ``complete``: all schedules that ``bound`` names were run, and none failed. ``switches``: how
+    often another actor went on, in all."""
 
     failure: Run | None
     runs: int
@@ -91,7 +92,7 @@ class Session:
             execution = Execution(scenario, schedule, self._watch, self.is_code, self.max_steps, story)
             self._execution = execution
             execution.run(self._tracer.of(story))
-            told = story.told(execution.error, execution.failed and execution.failed.name) if story else ""
+            told = story.told(execution.error, execution.failed.name if execution.failed else None) if story else ""
         finally:
             self._execution = None
             scenario.close()

@@ -1,7 +1,8 @@
 """A failing schedule made smaller: fewest preemptions, then fewest turns, then fewest steps.
 
-Rules: a candidate leaves out one or more turns of the schedule; what it really led to, when it failed in the same way (the same type
-of error), is the next schedule. Turns are given by their actor's own steps, so that what is left out early moves the rest little.
+Rules: a candidate leaves out one or more turns of the schedule; what it really led to, when it failed in the same way (the
+same type of error), is the next schedule. Turns are given by their actor's own steps, so that what is left out early moves the
+rest little.
 Limits: greedy, and bounded by :data:`RUNS_MAX`: smallest where an exhaustive search found it, otherwise small.
 """
 

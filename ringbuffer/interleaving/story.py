@@ -1,7 +1,7 @@
 """A run in words: who ran which lines, what that changed in the shared memory, what was returned, and where the next took over.
 
-Rules: what one actor runs without being interrupted is one paragraph; the story of the same schedule is the same to the letter, so it
-holds no addresses, no random names, and no times of day.
+Rules: what one actor runs without being interrupted is one paragraph; the story of the same schedule is the same to the
+letter, so it holds no addresses, no random names, and no times of day.
 """
 
 from __future__ import annotations

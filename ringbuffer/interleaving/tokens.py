@@ -1,7 +1,9 @@
-"""A schedule as a short text: the granularity, the version of Python, the limit of steps, and who ran until which of its own steps.
+"""A schedule as a short text: the granularity, the version of Python, the limit of steps, and who ran until which of its own
+steps.
 
-Form: ``il1.opcode.3.11.n3m20000.0-57_1-40_0``: of 3 actors, number 0 ran until it had made 57 steps, then number 1 until it had
-made 40, then number 0 until it waited or ended; after that the default. What would have happened by default is left out at the end.
+Form: ``il1.opcode.3.11.n3m20000.0-57_1-40_0``: of 3 actors, number 0 ran until it had made 57 steps, then number 1 until it
+had made 40, then number 0 until it waited or ended; after that the default. What would have happened by default is left out at
+the end.
 Limits: it counts steps of the code for which it was made; after a change of that code it leads elsewhere, or nowhere.
 """
 

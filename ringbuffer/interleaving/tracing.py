@@ -1,7 +1,9 @@
-"""How an actor's thread is stopped between opcodes or lines: trace functions (``sys.settrace``), one per call of a traced function.
+"""How an actor's thread is stopped between opcodes or lines: trace functions (``sys.settrace``), one per call of a traced
+function.
 
-Rules: only frames of the code under test are traced; the body of a module that is being imported is not, because a second run would
-not import it again. By opcodes, an event comes before each one, and those that are local (``opcodes.py``) are passed over at once.
+Rules: only frames of the code under test are traced; the body of a module that is being imported is not, because a second run
+would not import it again. By opcodes, an event comes before each one, and those that are local (``opcodes.py``) are passed
+over at once.
 Limits: a trace function of somebody else in these threads (a debugger, a measurement of coverage) is displaced.
 """
 

@@ -1,15 +1,15 @@
 """When an actor is waiting: it has come back to the same place with the same local state, and nothing has changed meanwhile.
 
-Rules. Looked at where a jump goes backwards, where a line comes back to an earlier one, where a function is called again from the
-same place by code that is not traced, and where ``sleep`` is called. An actor that would only do the same again *waits*, until
-another actor changes something; that loses no run, because its next rounds would end where this one did.
+Rules. Looked at where a jump goes backwards, where a line comes back to an earlier one, where a function is called again from
+the same place by code that is not traced, and where ``sleep`` is called. An actor that would only do the same again *waits*,
+until another actor changes something; that loses no run, because its next rounds would end where this one did.
 
 * Local state: the variables of the frame; simple values, and views of memory, by value; all else by identity.
 * A loop that counts its rounds never comes back to the same state. One that has gone around :data:`ROUNDS_MAX` times without a
   change of what is shared counts as waiting, too: that may lose runs of a long loop that only reads, and is said here.
 
-Limits: what an iterator holds is not seen: ``for _ in repeat(None, 5)`` waits in its second round, and has the others only when they
-change something or when all wait.
+Limits: what an iterator holds is not seen: ``for _ in repeat(None, 5)`` waits in its second round, and has the others only
+when they change something or when all wait.
 """
 
 from __future__ import annotations

@@ -1,10 +1,11 @@
-"""What the actors share: every ``SharedMemory`` that is made while a scenario is made or run, seen through a mapping of our own.
+"""What the actors share: every ``SharedMemory`` that is made while a scenario is made or run, seen through a mapping of our
+own.
 
-Rules: the mapping is read-only and of the same file, so that the code under test may close, unlink or leak its own as it likes; a
-look compares all bytes with those of the last look. Segments are numbered in the order in which they first appear, because their
-names are random.
-Limits: memory that is shared otherwise (``mmap``, ``bytearray``) is not watched; there, each opcode that stores counts as a change.
-A look costs time in proportion to the bytes.
+Rules: the mapping is read-only and of the same file, so that the code under test may close, unlink or leak its own as it
+likes; a look compares all bytes with those of the last look. Segments are numbered in the order in which they first appear,
+because their names are random.
+Limits: memory that is shared otherwise (``mmap``, ``bytearray``) is not watched; there, each opcode that stores counts as a
+change. A look costs time in proportion to the bytes.
 """
 
 from __future__ import annotations
