@@ -1,4 +1,4 @@
-"""What the tests of the scheduler run: small rings and counters in shared memory, right and wrong, as others would write them."""
+"""What the tests of the scheduler run: small rings and counters in shared memory, right and wrong, written as others would."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing.shared_memory import SharedMemory
+from typing import Any
 
 from ringbuffer.interleaving import Scenario
 
@@ -15,10 +16,20 @@ FENCE = threading.Lock()
 POLL_SECONDS = 0.001
 GIVE_UP_SECONDS = 5.0
 
+MADE: list[str] = []
+"""The names of all segments; the tests look whether any is left."""
+
+
+def segment(size_bytes: int) -> Any:
+    """A segment; its ``buf`` may be ``None`` for those who check types, but is not before it is closed."""
+    memory = SharedMemory(create=True, size=size_bytes)
+    MADE.append(memory.name)
+    return memory
+
 
 def counter(times: int = 1, actors: int = 2) -> Scenario:
     """Actors that add to one byte, each by a load and a store: an update can be lost."""
-    memory = SharedMemory(create=True, size=8)
+    memory = segment(8)
 
     def add() -> int:
         for _ in range(times):
@@ -31,7 +42,7 @@ def counter(times: int = 1, actors: int = 2) -> Scenario:
     return Scenario({f"adder {number}": add for number in range(actors)}, check, close=lambda: end(memory))
 
 
-def end(memory: SharedMemory) -> None:
+def end(memory: Any) -> None:
     memory.close()
     memory.unlink()
 
@@ -65,9 +76,9 @@ WAITS = {wait.__name__: wait for wait in (spin, sleep, give_up, count_rounds)}
 
 
 class Mailbox:
-    """One block for one reader: byte 0 says whether it is full, the others are the payload. ``fault`` names what it does wrong."""
+    """One block for one reader: byte 0 says whether it is full, the rest is the payload. ``fault`` names what it does wrong."""
 
-    def __init__(self, memory: SharedMemory, wait: Callable[[Callable[[], bool]], None], fault: str = "") -> None:
+    def __init__(self, memory: Any, wait: Callable[[Callable[[], bool]], None], fault: str = "") -> None:
         self.memory, self.wait, self.fault = memory, wait, fault
 
     @contextmanager
@@ -97,7 +108,7 @@ class Mailbox:
 
 def mailbox(wait: str = "spin", fault: str = "", messages: int = 1) -> Scenario:
     """A writer and a reader with a mailbox between them; the reader asserts that it gets every message, whole and in order."""
-    memory = SharedMemory(create=True, size=3)
+    memory = segment(3)
     box = Mailbox(memory, WAITS[wait], fault)
 
     def write() -> None:

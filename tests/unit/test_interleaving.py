@@ -18,7 +18,7 @@ from multiprocessing.shared_memory import SharedMemory
 from pathlib import Path
 
 import pytest
-from interleaved import WAITS, counter, end, mailbox
+from interleaved import MADE, WAITS, counter, end, mailbox, segment
 
 from ringbuffer.interleaving import (
     Blocked,
@@ -39,17 +39,46 @@ from ringbuffer.interleaving import (
 IS_3_11 = sys.version_info[:2] == (3, 11)
 """What depends on the bytecode is pinned for one version of Python."""
 
-STORY = """"""
+STORY = """\
+1. writer runs `write`, `put`, `sleep`, `payload`
+   from interleaved.py:n `for value in range(1, messages + 1):`
+     - interleaved.py:n `view[0] = value` changes shared bytes [1] 0 → 1
+     - interleaved.py:n `view[1] = value` changes shared bytes [2] 0 → 1
+     - interleaved.py:n `self.memory.buf[0] = 1` changes shared bytes [0] 0 → 1
+   to interleaved.py:n `time.sleep(POLL_SECONDS)`
+   it sleeps
+2. reader runs `read`, `take`, `sleep`
+   from interleaved.py:n `got = [box.take() for _ in range(messages)]`
+     - interleaved.py:n `self.memory.buf[0] = 0` changes shared bytes [0] 1 → 0
+   to interleaved.py:n `self.memory.buf[0] = 0`
+   it is interrupted in interleaved.py:n `with self.payload() as view:`
+3. writer runs `sleep`, `put`, `payload`, `write`
+   from interleaved.py:n `while not until():`
+     - interleaved.py:n `view[0] = value` changes shared bytes [1] 1 → 2
+     - interleaved.py:n `view[1] = value` changes shared bytes [2] 1 → 2
+     - interleaved.py:n `self.memory.buf[0] = 1` changes shared bytes [0] 0 → 1
+   to interleaved.py:n `for value in range(1, messages + 1):`
+   it ends and returns None
+4. reader runs `take`, `payload`, `sleep`
+   from interleaved.py:n `with self.payload() as view:`
+     - interleaved.py:n `self.memory.buf[0] = 0` changes shared bytes [0] 1 → 0
+     - `take` returns (2, 2)
+   to interleaved.py:n `time.sleep(POLL_SECONDS)`
+   it sleeps
+5. all wait; time passes, and they look again
+Time passed, to 3.66504e+08 s, only while all waited.
+Failure: Hang: all wait, and nobody changes anything: reader waits at interleaved.py:n `time.sleep(POLL_SECONDS)`"""
 """With the numbers of lines left out."""
 
 
 @pytest.fixture(autouse=True)
 def _leaves_nothing() -> Iterator[None]:
-    threads, segments = set(threading.enumerate()), set(Path("/dev/shm").iterdir())
+    threads = set(threading.enumerate())
     clocks = time.sleep, time.monotonic, SharedMemory.__init__, threading.Lock, sys.gettrace()
     yield
     assert set(threading.enumerate()) == threads
-    assert not [path for path in set(Path("/dev/shm").iterdir()) - segments if path.name.startswith("psm_")]
+    assert not [name for name in MADE if (Path("/dev/shm") / name).exists()]
+    MADE.clear()
     assert clocks == (time.sleep, time.monotonic, SharedMemory.__init__, threading.Lock, sys.gettrace())
 
 
@@ -158,7 +187,7 @@ def test_who_waits_for_nothing_hangs_or_runs_out_of_time(wait: str, granularity:
     assert found.preemptions == 0
     if wait == "give_up":
         assert isinstance(found.error, TimeoutError)
-        assert "all wait; time passes, to" in found.story
+        assert "Time passed, to 5.461 s, only while all waited." in found.story
     else:
         assert type(found.error) is Hang
         assert list(found.error.waiting) == ["reader"]
@@ -216,7 +245,7 @@ def test_who_polls_from_outside_of_the_code_under_test_waits() -> None:
 
 def test_what_never_ends_is_a_failure_that_says_where() -> None:
     def scenario() -> Scenario:
-        memory = SharedMemory(create=True, size=1)
+        memory = segment(1)
 
         def toggle() -> None:
             view = memory.buf
@@ -308,11 +337,12 @@ def test_an_actor_that_is_left_over_ends_with_its_finally_blocks() -> None:
     ended: list[str] = []
 
     def scenario() -> Scenario:
-        memory = SharedMemory(create=True, size=1)
+        memory = segment(1)
 
         def stubborn() -> None:
             try:
-                while memory.buf[0] == 0:
+                view = memory.buf
+                while view[0] == 0:
                     time.sleep(1)
             finally:
                 time.sleep(1)  # what it waits for while it ends does not come either
@@ -434,5 +464,5 @@ def test_tokens_that_cannot_be_followed(token: str, message: str) -> None:
 
 
 def test_the_story_says_who_ran_what() -> None:
-    found = failure_of(search(partial(mailbox, "sleep", "publishes early"), Exhaustive(1), granularity="line"))
+    found = failure_of(search(partial(mailbox, "sleep", "frees early", 2), Exhaustive(1), granularity="line"))
     assert re.sub(r":\d+", ":n", found.story) == STORY
