@@ -34,7 +34,7 @@ def counter(times: int = 1, actors: int = 2) -> Scenario:
     def add() -> int:
         for _ in range(times):
             memory.buf[0] = memory.buf[0] + 1
-        return memory.buf[0]
+        return int(memory.buf[0])
 
     def check() -> None:
         assert memory.buf[0] == times * actors, f"an update was lost: {memory.buf[0]} of {times * actors}"
