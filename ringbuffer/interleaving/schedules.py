@@ -25,7 +25,7 @@ from typing import Protocol
 
 NEVER = 1 << 62
 WAITS_MAX = 16
-"""After so many waits, a random priority falls below all others: PCT as published knows no waiting, and would starve somebody."""
+"""After so many waits, a priority falls below all others: PCT as published knows no waiting, and would starve somebody."""
 
 
 class Schedule:
