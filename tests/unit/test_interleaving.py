@@ -25,6 +25,7 @@ from ringbuffer.interleaving import (
     Blocked,
     Exhaustive,
     Hang,
+    NothingTraced,
     Pct,
     Random,
     Report,
@@ -457,6 +458,15 @@ def test_an_interrupted_search_leaves_nothing() -> None:
 
     with pytest.raises(KeyboardInterrupt):
         search(scenario, Exhaustive(0), max_steps=1_000_000)
+
+
+def test_a_search_that_could_see_nothing_is_refused() -> None:
+    def scenario() -> Scenario:
+        made = counter()
+        return Scenario(made.actors, made.check, close=made.close, is_code=lambda file: file.endswith("another.py"))
+
+    with pytest.raises(NothingTraced, match="is_code"):
+        search(scenario, Exhaustive(2))
 
 
 def test_arguments_are_checked() -> None:
