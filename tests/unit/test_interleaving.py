@@ -110,10 +110,10 @@ def test_a_line_is_one_step_where_lines_are_asked_for() -> None:
 @pytest.mark.parametrize("wait", WAITS)
 @pytest.mark.parametrize("fault", ["publishes early", "frees early"])
 def test_a_fault_is_found_however_the_ring_waits(fault: str, wait: str, granularity: str) -> None:
-    if wait == "count_rounds" and fault == "frees early":
-        pytest.skip("found as well, but each of its runs is long: a loop that counts is seen to wait in its hundredth round")
-    found = failure_of(search(lambda: mailbox(wait, fault, 2), Exhaustive(preemptions=1), granularity=granularity))
-    assert found.preemptions == 1
+    # A loop that counts is seen to wait in its hundredth round, so its runs are long, and most places to preempt are in them.
+    strategy = Random(runs=100) if wait == "count_rounds" else Exhaustive(preemptions=1)
+    found = failure_of(search(lambda: mailbox(wait, fault, 2), strategy, granularity=granularity))
+    assert found.preemptions <= 2 if wait == "count_rounds" else found.preemptions == 1
 
 
 @pytest.mark.parametrize("strategy", [Pct(depth=2, runs=60), Random(runs=60)])
