@@ -153,7 +153,7 @@ class ShmRingBuffer:
         """Note an endpoint of this ring object: its rank is taken from here on."""
         self._endpoints[rank] = weakref.ref(endpoint)
 
-    def _forget(self, rank: int, endpoint: ShmRingBufferIO) -> None:
+    def _forget(self, rank: int, endpoint: object) -> None:
         """An endpoint of this ring object was closed: its rank is free again."""
         if self._endpoints.get(rank, _nobody)() is endpoint:
             del self._endpoints[rank]

@@ -22,7 +22,6 @@ error would be better.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import pickle
 import time
@@ -37,24 +36,21 @@ from ringbuffer.endpoint.hold import READ, Hold, MessageHold
 from ringbuffer.endpoint.inbox import RECEIVE, Inbox
 from ringbuffer.endpoint.outbox import Outbox
 from ringbuffer.endpoint.peers import resumes_at
-from ringbuffer.endpoint.refusals import Refusal, closed_error, forked_error, shut_by, wrong_side_error
+from ringbuffer.endpoint.refusals import shut_by, wrong_side_error
+from ringbuffer.endpoint.usage import Usage, everywhere
 from ringbuffer.endpoint.waiter import Waiter
-from ringbuffer.errors import EndpointBusyError, RankError, RingBufferError
+from ringbuffer.errors import RankError, RingBufferError
 from ringbuffer.memory import participants
 from ringbuffer.protocol import Role, executed
 from ringbuffer.ring import ShmRingBuffer
 from ringbuffer.waiting import WaitOptions, check_timeout
 
-LEAVE_SECONDS: Final = 1.0
-"""How long closing waits for another thread's call on the endpoint to notice and end."""
 DEQUEUE: Final = "dequeue"
 
 _loads, _monotonic = pickle.loads, time.monotonic
 
-_everywhere: weakref.WeakSet[ShmRingBufferIO] = weakref.WeakSet()
 
-
-class ShmRingBufferIO:
+class ShmRingBufferIO(Usage):
     """One end of a ring. ``reader_rank``: -1 for the writer, ``0 .. n_reader - 1`` for a reader. ``waiting``: how it waits.
 
     The role is claimed: :class:`RoleTaken` names the process that has it. Who takes the role of one that is gone, or has left,
@@ -71,9 +67,9 @@ class ShmRingBufferIO:
         self.buffer = buffer
         self.reader_rank = reader_rank
         self.role = role_of(reader_rank)
-        self._refuse: Refusal | None = None
-        self._refuse_write: Refusal | None = None if self.role is Role.WRITER else wrong_side_error
-        self._refuse_read: Refusal | None = None if self.role is Role.READER else wrong_side_error
+        self._refuse = None
+        self._refuse_write = None if self.role is Role.WRITER else wrong_side_error
+        self._refuse_read = None if self.role is Role.READER else wrong_side_error
         self._in_use = self._forked = self._owns_ring = False
         self._holder: Hold | None = None
         self._pid = os.getpid()
@@ -90,7 +86,7 @@ class ShmRingBufferIO:
                 self._claim.undo()
                 self._release_memory()
                 raise
-        _everywhere.add(self)
+        everywhere.add(self)
 
     def _set_up(self, options: WaitOptions) -> None:
         buffer, blocks = self.buffer, range(self.buffer.max_chunks)
@@ -320,33 +316,6 @@ class ShmRingBufferIO:
         if self._owns_ring:
             self.buffer.__exit__(None, None, None)
 
-    def _close_endpoint(self) -> None:
-        if self._forked:
-            return
-        self._check_no_block_held()
-        if self._refuse is None:
-            self._refuse_all(closed_error)
-        until = _monotonic() + LEAVE_SECONDS
-        while self._in_use or self._runner.in_use:
-            self._waiter.rouse()
-            os.sched_yield()
-            if _monotonic() > until:
-                raise EndpointBusyError(
-                    f"{self._name()} of ring {self.buffer.name} is still inside a call: close it when that has ended"
-                )
-        self._claim.leave()
-        self._release_memory()
-        self.buffer._forget(self.reader_rank, self)
-
-    def _release_memory(self) -> None:
-        """Let go of the memory, as far as there is any; again does nothing."""
-        for part in ("_runner", "_waiter", "_claim"):
-            if hasattr(self, part):
-                getattr(self, part).release()
-        for view in getattr(self, "_frames", ()):
-            view.release()
-        getattr(self, "_lenders", []).clear()
-
     def _deadline(self, timeout: float | None) -> float | None:
         waiter = self._waiter
         if not waiter.has_sought:
@@ -354,68 +323,8 @@ class ShmRingBufferIO:
         waiter.has_sought = False
         return None if timeout is None else waiter.began + timeout
 
-    def _enter(self, call: str) -> None:
-        """Begin a call of the slow way: from here on the endpoint is in use, and the fast way shut.
-
-        After the last test nothing can come in between, neither an interrupt nor another thread, up to the ``try`` behind the
-        caller's call of this; whatever the ``finally`` of that has to do, are assignments, for the same reason.
-        """
-        runner = self._runner
-        while self._refuse is not None or self._in_use or runner.in_use:
-            self._raise_if_unusable(call)
-        self._in_use = runner.is_in_use = True
-        if not self._waiter.has_sought:  # else it has begun already, and may have been cancelled
-            self._waiter.is_cancelled = False
-        self._send = self._receive = self._shut
-
-    def _take_back(self) -> bool:
-        """Take back a block whose ``with`` is over although its end did not run. Whether there was one."""
-        holder = self._holder
-        if holder is None or not holder.is_over:
-            return False
-        holder.leave(KeyboardInterrupt, None, None)
-        return True
-
-    def _check_no_block_held(self) -> None:
-        if not self._take_back() and self._holder is not None and not self._forked:
-            raise EndpointBusyError(
-                f"{self._name()} holds a block of ring {self.buffer.name} inside a with: leave it, then close"
-            )
-
-    def _refuse_all(self, make: Refusal) -> None:
-        self._refuse = self._refuse_write = self._refuse_read = make
-
-    def _raise_if_unusable(self, call: str) -> None:
-        """Raise :class:`EndpointBusyError` and the like, unless what keeps it in use is over: then take the block back."""
-        if self._refuse is not None:
-            raise self._refuse(self, call)
-        if self._take_back():
-            return
-        where = "inside a with that holds a block" if self._holder is not None else "in another call"
-        raise EndpointBusyError(
-            f"{call}: {self._name()} of ring {self.buffer.name} is in use already, {where}; finish that first (each thread"
-            " needs a rank of its own)"
-        )
-
-    def _name(self) -> str:
-        return participants.name_of(self.reader_rank)
-
     def describe_wait(self, waited_seconds: float) -> str:
         """One sentence: who waits (side, rank, pid), for which block, in which case, and for whom."""
         if self._refuse is not None:
             raise self._refuse(self, "describe_wait")
         return self._waiter.describe(waited_seconds)
-
-
-def _after_fork_in_child() -> None:
-    for end in list(_everywhere):
-        if end._refuse is None:
-            end._refuse_all(forked_error)
-        end._forked = True
-        if end._holder is not None:
-            with contextlib.suppress(BufferError):
-                end._holder.let_go()
-        end._release_memory()
-
-
-os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -16,24 +16,24 @@ from ringbuffer.errors import ClosedError, ForkedError, RingBufferError, WrongSi
 from ringbuffer.protocol import Role
 
 if TYPE_CHECKING:
-    from ringbuffer.endpoint import ShmRingBufferIO
+    from ringbuffer.endpoint.usage import Usage
 
-Refusal: TypeAlias = Callable[["ShmRingBufferIO", str], RingBufferError]
+Refusal: TypeAlias = Callable[["Usage", str], RingBufferError]
 """Makes the error for a call of that name."""
 
 
-def wrong_side_error(end: ShmRingBufferIO, call: str) -> RingBufferError:
+def wrong_side_error(end: Usage, call: str) -> RingBufferError:
     """For a reader that is to write, or a writer that is to read."""
     other = "the writer (rank -1)" if end.role is Role.READER else "a reader (rank 0 or more)"
     return WrongSideError(f"{call} is for {other}, and this endpoint is {end._name()} of ring {end.buffer.name}")
 
 
-def closed_error(end: ShmRingBufferIO, call: str) -> RingBufferError:
+def closed_error(end: Usage, call: str) -> RingBufferError:
     """For an endpoint that was closed."""
     return ClosedError(f"{call}: {end._name()} of ring {end.buffer.name} is closed")
 
 
-def forked_error(end: ShmRingBufferIO, call: str) -> RingBufferError:
+def forked_error(end: Usage, call: str) -> RingBufferError:
     """For the copy of an endpoint in a forked child."""
     return ForkedError(
         f"{call}: {end._name()} of ring {end.buffer.name} belongs to the process with pid {end._pid}, of which"

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from support import LONG_SECONDS, Background, Calling, MakeRing, assert_goes_on, ends_of, held, lies_down, state
 
-from ringbuffer import ShmRingBufferIO, endpoint
-from ringbuffer.endpoint import waiter
+from ringbuffer import ShmRingBufferIO
+from ringbuffer.endpoint import usage, waiter
 from ringbuffer.errors import ClosedError, EndpointBusyError, FrameError, WaitCancelledError, WaitTimeoutError
 
 USES: dict[str, Callable[[ShmRingBufferIO], object]] = {
@@ -240,7 +240,7 @@ def test_cancel_in_the_middle_of_a_large_message_leaves_it_unfinished(make_ring:
 
 def test_close_during_a_call_can_be_done_again(make_ring: MakeRing, monkeypatch: pytest.MonkeyPatch) -> None:
     """A call that does not end keeps the endpoint from closing; once it has ended, closing lets go of the memory."""
-    monkeypatch.setattr(endpoint, "LEAVE_SECONDS", 0.01)
+    monkeypatch.setattr(usage, "LEAVE_SECONDS", 0.01)
     ring = make_ring()
     writer, reader = ends_of(ring)
     inside, go_on = threading.Event(), threading.Event()
