@@ -6,18 +6,18 @@ Rules:
   nothing: the next call goes on where this one stood. So does one that ``KeyboardInterrupt`` has ended: a message that was
   marked as read and not given to its caller is kept, and the next call gives it. (A message of several blocks whose sending
   ``KeyboardInterrupt`` has ended is withdrawn, or was sent whole.)
-* One use at a time: nested or concurrent use of an endpoint raises. Telling so costs two attributes: CPython switches threads
-  only where it also raises ``KeyboardInterrupt``, and there is no such point between the test and the assignments, nor, when a
-  call ends, between them and its return.
+* One use at a time: nested or concurrent use of an endpoint raises, or, where one call has just ended, comes after it. No
+  message is given to two. Telling so costs two attributes: CPython switches threads only where it also raises
+  ``KeyboardInterrupt``, and there is no such point between the test and the assignments, nor, when a call ends, between them
+  and its return. Behind a call of a function in C there is one, but not where a ``for`` takes what a function in C has made:
+  so the fast way of receiving is an iterator, and a message that it has given is its caller's before anybody else can come.
 * A small message takes one call of the runner (``compiled.py``), the fast way. Whatever that does not do (it waits, say, or the
   message is large) is done by ``waiter.py``, ``inbox.py``, ``outbox.py`` and ``hold.py``, the slow way, which is whole without
   it. A slow call shuts the fast way, and opens it again only when nothing is left that must come first: no message that is
   kept, and none of which a part was sent or received.
 
 Limits: a message of several blocks that a writer gives up in the middle costs its readers the blocks that were sent; the parts
-that a reader had taken when it was killed are gone with it, and its successor passes over the rest of that message. A second
-thread (or a signal handler) that uses a reader at the very moment at which a fast call ends gets its message as well, where an
-error would be better.
+that a reader had taken when it was killed are gone with it, and its successor passes over the rest of that message.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ import os
 import pickle
 import time
 import weakref
+from itertools import repeat
 from types import TracebackType
 from typing import Any, Final
 
@@ -93,8 +94,10 @@ class ShmRingBufferIO(Usage):
         table = buffer.protocol.writer if self.role is Role.WRITER else buffer.protocol.reader
         self._runner = runner = self._bind(executed(table), buffer.segment, self.reader_rank)
         runner.resume(resumes_at(buffer, self._claim))
-        self._send, self._receive = self._fast_send, self._fast_receive = runner.send, runner.receive
-        self._shut = shut_by(runner)
+        self._send = self._fast_send = runner.send
+        self._fast_objects, self._fast_messages = map(runner.receive, repeat(_loads)), map(runner.receive, repeat(None))
+        self._objects, self._messages = self._fast_objects, self._fast_messages
+        self._shut, self._nothing = shut_by(runner), repeat(runner)
         view = buffer.segment.frame if self.role is Role.WRITER else buffer.segment.readonly_frame
         self._frames = [view(block) for block in blocks]
         self._lenders = [buffer.segment.payload(block) for block in blocks]
@@ -193,19 +196,22 @@ class ShmRingBufferIO(Usage):
             raise self._refuse_read(self, DEQUEUE)
         runner = self._runner
         try:
-            obj = self._receive(_loads)
-            if obj is runner and runner.result == WAIT and self._waiter.seek(timeout):
-                obj = self._receive(_loads)
+            for obj in self._objects:  # it is given away before anybody else can come
+                if obj is not runner:
+                    runner.pending = None
+                    return obj
+                break
+            if runner.result == WAIT and self._waiter.seek(timeout):
+                for obj in self._objects:
+                    if obj is not runner:
+                        runner.pending = None
+                        return obj
+                    break
         except Exception as error:
             if runner.pending is None:
                 raise  # nothing was received that could not be decoded
-            problem = self._inbox.undecodable(error)
-            runner.pending = None
-            raise problem from error
-        if obj is runner:
-            return self._receive_slowly(DEQUEUE, timeout)
-        runner.pending = None
-        return obj
+            self._decode_again(error)
+        return self._receive_slowly(DEQUEUE, timeout)
 
     def recv_bytes(self, timeout: float | None = None) -> bytes:
         """Return the next message, which :meth:`send_bytes` has sent. Raises as :meth:`dequeue` does.
@@ -217,13 +223,18 @@ class ShmRingBufferIO(Usage):
         if self._refuse_read is not None:
             raise self._refuse_read(self, RECEIVE)
         runner = self._runner
-        data: Any = self._receive(None)
-        if data is runner and runner.result == WAIT and self._waiter.seek(timeout):
-            data = self._receive(None)
-        if data is runner:
-            return self._receive_slowly(RECEIVE, timeout)  # type: ignore[no-any-return]
-        runner.pending = None
-        return data  # type: ignore[no-any-return]
+        for data in self._messages:  # it is given away before anybody else can come
+            if data is not runner:
+                runner.pending = None
+                return data  # type: ignore[no-any-return]
+            break
+        if runner.result == WAIT and self._waiter.seek(timeout):
+            for data in self._messages:
+                if data is not runner:
+                    runner.pending = None
+                    return data  # type: ignore[no-any-return]
+                break
+        return self._receive_slowly(RECEIVE, timeout)  # type: ignore[no-any-return]
 
     def read(self, timeout: float | None = None) -> MessageHold:
         """``with reader.read() as obj:`` — the next message in place; it is consumed when the body ends.
@@ -241,9 +252,25 @@ class ShmRingBufferIO(Usage):
         self._enter(call)
         try:
             message = self._inbox.next_message(call, self._deadline(timeout))
-            self._receive = self._fast_receive
+            self._objects, self._messages = self._fast_objects, self._fast_messages
             return message
         finally:
+            self._in_use = self._runner.is_in_use = False
+
+    def _decode_again(self, error: Exception) -> None:
+        """Raise :class:`DecodeError` for the message that is pending, which could not be decoded because of ``error``.
+
+        Whoever else uses the endpoint may take it first. Where it can be decoded after all, the error was not its own (but a
+        signal handler's, say): that is raised, and the message comes again.
+        """
+        self._enter(DEQUEUE)
+        try:
+            if self._runner.pending is None:
+                return
+            self._inbox.lend(DEQUEUE, None)
+            raise error
+        finally:
+            self._objects, self._messages = self._fast_objects, self._fast_messages
             self._in_use = self._runner.is_in_use = False
 
     def broadcast_object(self, obj: Any = None, timeout: float | None = None) -> Any:

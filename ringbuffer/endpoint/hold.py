@@ -166,7 +166,7 @@ class Hold:
             end._outbox.withdraw()
             end._send = end._fast_send
         else:
-            end._receive = end._fast_receive
+            end._objects, end._messages = end._fast_objects, end._fast_messages
         return None
 
 
@@ -219,7 +219,7 @@ class MessageHold(Hold):
             return super()._give_back(end, kind)
         if kind is None:  # otherwise it comes again, although its blocks are free
             end._inbox.forget()
-            end._receive = end._fast_receive
+            end._objects, end._messages = end._fast_objects, end._fast_messages
         return None
 
     @staticmethod

@@ -42,7 +42,7 @@ def forked_error(end: Usage, call: str) -> RingBufferError:
 
 
 def shut_by(runner: Runner) -> Callable[..., Any]:
-    """What stands in the place of the fast way while it is shut: it sends nothing and has nothing to return."""
+    """What stands in the place of the fast way of sending while it is shut: it sends nothing."""
 
     def nothing(*_: object) -> Runner:
         return runner

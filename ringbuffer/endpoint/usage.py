@@ -15,7 +15,7 @@ import contextlib
 import os
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 from ringbuffer.compiled import Runner
@@ -57,9 +57,12 @@ class Usage:
     _refuse_read: Refusal | None
     """The same, and for an endpoint of the other side."""
     _send: Callable[..., Any]
-    _receive: Callable[..., Any]
     _shut: Callable[..., Any]
-    """The fast way, and what stands in its place while it is shut."""
+    """The fast way of sending, and what stands in its place while it is shut."""
+    _objects: Iterator[Any]
+    _messages: Iterator[Any]
+    _nothing: Iterator[Any]
+    """That of receiving, for ``dequeue`` and for ``recv_bytes``, and what stands in its place."""
 
     def _enter(self, call: str) -> None:
         """Begin a call of the slow way: from here on the endpoint is in use, and the fast way shut.
@@ -73,7 +76,8 @@ class Usage:
         self._in_use = runner.is_in_use = True
         if not self._waiter.has_sought:  # else it has begun already, and may have been cancelled
             self._waiter.is_cancelled = False
-        self._send = self._receive = self._shut
+        self._send = self._shut
+        self._objects = self._messages = self._nothing
 
     def _raise_if_unusable(self, call: str) -> None:
         """Raise :class:`EndpointBusyError` and the like, unless what keeps it in use is over: then take the block back."""
