@@ -2,8 +2,9 @@
 
 Rules: a block belongs to the caller inside the ``with`` only. Where something still refers to it at the end (a slice of it or
 an array on it, in a variable, say), it is neither published nor marked, and the error says so. To notice this, each block is
-lent out by an object of its own, whose references are counted when the block comes back. Limits: CPython, as references are
-counted; this is a part of the endpoint, whose private parts it uses.
+lent out by an object of its own, whose references are counted when the block comes back (``escapes.py`` finds those of a
+library that refers to the view and exports nothing). Limits: CPython, as references are counted; this is a part of the
+endpoint, whose private parts it uses.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ringbuffer.codec.frames import WHOLE, Frame, mark_raw
 from ringbuffer.codec.views import Views, decode_views
+from ringbuffer.endpoint.escapes import is_held_in_c
 from ringbuffer.errors import (
     BlockEscapedError,
     DecodeError,
@@ -121,6 +123,11 @@ class Hold:
 
     def let_go(self) -> None:
         """Stop lending the block out, as far as that is in our hands."""
+        if getrefcount(self._view) > _REFERENCES_OF_WITH and is_held_in_c(self._view, getrefcount(self._view) - 1):
+            return  # as long as the view is not released, it is known that somebody has it, and the memory stays
+        self._release()
+
+    def _release(self) -> None:
         try:  # noqa: SIM105 (contextlib's suppress is Python code, and one more place for an interrupt)
             self._view.release()
         except BufferError:  # then it is lent out further, which is noticed by counting
@@ -197,7 +204,7 @@ class MessageHold(Hold):
         except BaseException as error:
             # Whoever keeps the error keeps the variables of all functions in which it passed, and some are views of the block.
             traceback.clear_frames(error.__traceback__)
-            super().let_go()
+            self._release()
             if isinstance(error, DecodeError):
                 end._inbox.keep_undecodable(frame.kind, error.raw)
                 end._runner.finish()
@@ -209,7 +216,7 @@ class MessageHold(Hold):
         """Stop lending the block out, as far as that is in our hands."""
         if self._views is not None:
             self._views.release()
-            super().let_go()
+            self._release()
 
     def _give_back(self, end: ShmRingBufferIO, kind: type[BaseException] | None) -> RingBufferError | None:
         if self._views is not None:
@@ -238,3 +245,5 @@ def _references_at_home() -> int:
 
 
 _REFERENCES_AT_HOME: Final = _references_at_home()
+_REFERENCES_OF_WITH: Final = 3
+"""What it says of a view that its hold, a variable and the question refer to."""
