@@ -37,7 +37,7 @@ from ringbuffer.endpoint.hold import READ, Hold, MessageHold
 from ringbuffer.endpoint.inbox import RECEIVE, Inbox
 from ringbuffer.endpoint.outbox import Outbox
 from ringbuffer.endpoint.peers import resumes_at
-from ringbuffer.endpoint.refusals import shut_by, wrong_side_error
+from ringbuffer.endpoint.refusals import ended_wait, shut_by, wrong_side_error
 from ringbuffer.endpoint.usage import Usage, everywhere
 from ringbuffer.endpoint.waiter import Waiter
 from ringbuffer.errors import RankError, RingBufferError
@@ -105,7 +105,7 @@ class ShmRingBufferIO(Usage):
 
         def refusal() -> RingBufferError | None:
             end = own()
-            return None if end is None or end._refuse is None else end._refuse(end, "wait")
+            return None if end is None else ended_wait(end)
 
         self._waiter = Waiter(buffer, self._claim, runner, options, refusal)
         self._inbox = Inbox(runner, self._frames, self._waiter.find, in_order=not buffer.protocol.edits)

@@ -33,6 +33,16 @@ def closed_error(end: Usage, call: str) -> RingBufferError:
     return ClosedError(f"{call}: {end._name()} of ring {end.buffer.name} is closed")
 
 
+def ended_wait(end: Usage) -> RingBufferError | None:
+    """For a call that waits: the error that ends it, if its endpoint cannot be used any more."""
+    if end._refuse is closed_error:
+        return ClosedError(
+            f"{end._name()} of ring {end.buffer.name} was closed, by another thread or a signal handler, while a call on it"
+            " waited. Nothing was changed"
+        )
+    return None if end._refuse is None else end._refuse(end, "a call that waits")
+
+
 def forked_error(end: Usage, call: str) -> RingBufferError:
     """For the copy of an endpoint in a forked child."""
     return ForkedError(

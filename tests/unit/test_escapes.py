@@ -1,4 +1,4 @@
-"""What lies on a block and outlives its ``with`` is noticed, also where only a library in C knows of it; a name is no escape."""
+"""What lies on a block and outlives its with is noticed, also where only a library in C knows of it; a name is no escape."""
 
 from __future__ import annotations
 
