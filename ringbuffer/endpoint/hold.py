@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import threading
 import traceback
 import weakref
 from collections.abc import Callable
@@ -47,13 +48,31 @@ class _Exit:
 
     def __get__(self, hold: Hold | None, owner: type[Hold] | None = None) -> Callable[..., None]:
         if hold is None:
-            return self  # contextlib.ExitStack looks it up so, and calls it with the hold
+            # contextlib.ExitStack looks it up so, enters the hold, and later calls this with it.
+            of_a_stack = functools.partial(_leave)
+            _looked_up.exit = weakref.ref(of_a_stack)
+            return of_a_stack
         leave = functools.partial(Hold.leave, hold)
         hold._exit = weakref.ref(leave)
         return leave
 
-    def __call__(self, hold: Hold, *error: Any) -> None:
-        hold.leave(*error)
+
+class _LookedUp(threading.local):
+    """The exit that this thread has looked up last without a hold, for the hold that it enters next."""
+
+    exit: weakref.ref[Any] | None = None
+
+    def take(self) -> weakref.ref[Any] | None:
+        """That exit, if somebody still has it."""
+        found, self.exit = self.exit, None
+        return None if found is None or found() is None else found
+
+
+_looked_up: Final = _LookedUp()
+
+
+def _leave(hold: Hold, *error: Any) -> None:
+    hold.leave(*error)
 
 
 class Hold:
@@ -70,7 +89,7 @@ class Hold:
 
     def __enter__(self) -> Any:
         end = self._end
-        leave, self._exit = self._exit, None
+        leave, self._exit = self._exit or _looked_up.take(), None
         end._enter(self.call)
         try:
             lent = self._take(end, end._deadline(self._timeout))

@@ -6,7 +6,9 @@ Rules:
   nothing can come in between the last test and the call, and nothing keeps the end of a call from taking place.
 * A block whose ``with`` is over although its end was interrupted is taken back by whoever uses the endpoint next.
 
-Limits: this is a part of the endpoint, which makes the attributes that are declared here.
+Limits: an ``ExitStack`` that was interrupted may still have the end of a ``with``, and can be closed again; where it has taken
+it out and not called it, its error refers to it, and the block is taken back when that error is garbage, and collected. This
+is a part of the endpoint, which makes the attributes that are declared here.
 """
 
 from __future__ import annotations
@@ -85,10 +87,13 @@ class Usage:
             raise self._refuse(self, call)
         if self._take_back():
             return
-        where = "inside a with that holds a block" if self._holder is not None else "in another call"
+        where, stack = "in another call", ""
+        if self._holder is not None:
+            where = "inside a with that holds a block"
+            stack = "; an ExitStack that an interrupt has ended is closed again, and its error forgotten (gc.collect())"
         raise EndpointBusyError(
             f"{call}: {self._name()} of ring {self.buffer.name} is in use already, {where}; finish that first (each thread"
-            " needs a rank of its own)"
+            f" needs a rank of its own{stack})"
         )
 
     def _take_back(self) -> bool:
