@@ -19,7 +19,7 @@ from sys import getrefcount
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
 
-from ringbuffer.codec.frames import WHOLE, Frame, mark_raw
+from ringbuffer.codec.frames import BYTES, WHOLE, Frame, mark_raw
 from ringbuffer.codec.views import Views, decode_views
 from ringbuffer.endpoint.escapes import is_held_in_c
 from ringbuffer.errors import (
@@ -199,11 +199,13 @@ class Hold:
 class MessageHold(Hold):
     """The ``with`` of ``read``: a message in its block, or one of more than a block, put together, with memory of its own."""
 
-    __slots__ = ("_views",)
+    __slots__ = ("_is_plain", "_views")
     call = READ
 
     def _take(self, end: ShmRingBufferIO, deadline: float | None) -> Any:
         self._views: Views | None = None
+        self._is_plain = False
+        """Whether the message is bytes in their block: then its one view is all that is lent out."""
         inbox = end._inbox
         if inbox.is_empty:
             frame = inbox.next_frame(deadline)
@@ -215,6 +217,10 @@ class MessageHold(Hold):
 
     def _take_in_place(self, end: ShmRingBufferIO, frame: Frame) -> Any:
         self._block = end._runner.where()
+        if frame.kind == BYTES:
+            self._view = self._lend(end)[: frame.length_bytes].toreadonly()
+            self._is_plain = True
+            return self._view
         self._view = memoryview(b"")
         try:
             with self._lend(end) as whole:
@@ -233,7 +239,9 @@ class MessageHold(Hold):
 
     def let_go(self) -> None:
         """Stop lending the block out, as far as that is in our hands."""
-        if self._views is not None:
+        if self._is_plain:
+            super().let_go()
+        elif self._views is not None:
             self._views.release()
             self._release()
 
@@ -241,7 +249,7 @@ class MessageHold(Hold):
         if self._views is not None:
             problem = self._written_to(self._views) if kind is None and not end._forked else None
             return super()._give_back(end, kind if problem is None else type(problem)) or problem
-        if end._forked:
+        if self._is_plain or end._forked:
             return super()._give_back(end, kind)
         if kind is None:  # otherwise it comes again, although its blocks are free
             end._inbox.forget()
