@@ -12,6 +12,7 @@ from typing import Any
 
 from ringbuffer.memory.base import NOBODY, Arrangement, Memory
 from ringbuffer.memory.simulated import RELAXED_PAYLOAD, make_memory
+from ringbuffer.naming import live, named_anew
 from ringbuffer.places import Place, footprint, places_of
 from ringbuffer.protocol import Edge, Kind, Outcome, Program
 from ringbuffer.protocol import oracle as judge
@@ -368,29 +369,7 @@ class Model:
 
     def renamed(self, state: State) -> State:
         """Name the messages by where they are first met, going through the state in a fixed order."""
-        if self.lasting:
-            return state
-        names = {judge.NO_MESSAGE: judge.NO_MESSAGE, TORN: TORN}
-        given, compact = 0, True
-        live = self._live(state) if self.settling else None
-        for source in (self.memory.messages(state.memory), [me.message for me in state.actors], *state.owed):
-            for value in source:
-                if value not in names:
-                    given += live is None or value in live
-                    names[value] = given if live is None or value in live else judge.NO_MESSAGE
-                    compact = compact and names[value] == value
-        if compact:
-            return state
-        actors = tuple(
-            [me if names[me.message] == me.message else me._replace(message=names[me.message]) for me in state.actors]
-        )
-        owed = tuple([tuple([names[message] for message in queue]) for queue in state.owed])
-        return state._replace(memory=self.memory.renamed(state.memory, names), actors=actors, owed=owed)
-
-    def _live(self, state: State) -> set[int]:
-        """The messages that somebody is owed or that a writer is filling."""
-        live = {me.message for me in state.actors[: self.setup.writers]}
-        return live.union(*state.owed)
+        return state if self.lasting else named_anew(state, self.memory, live(state, self.setup) if self.settling else None)
 
 
 def _held(me: Actor, value: int) -> int:

@@ -23,9 +23,9 @@ import contextlib
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -35,7 +35,7 @@ from ringbuffer.errors import SegmentFormatError
 from ringbuffer.memory import holding
 from ringbuffer.memory.files import FOLDER as FOLDER
 from ringbuffer.memory.files import open_plain
-from ringbuffer.memory.holding import CREATOR_BYTE, reopened, require_support
+from ringbuffer.memory.holding import CREATOR_BYTE, require_support
 from ringbuffer.memory.layout import (
     AWAKE_BYTES,
     FRAME,
@@ -46,7 +46,7 @@ from ringbuffer.memory.layout import (
     Layout,
 )
 from ringbuffer.memory.participants import Entry, Presence, name_of, presence_of
-from ringbuffer.memory.shared import NAME_PREFIX
+from ringbuffer.memory.shared import NAME_PREFIX, Segment
 from ringbuffer.protocol import Case, classify, missing_readers
 from ringbuffer.protocol.cases import FLAG_BYTES, WRITTEN_FLAG_INDEX
 
@@ -161,78 +161,83 @@ def snapshot_of_file(descriptor: int, name: str) -> Snapshot:
         return found
 
     header, layout = _header(name, os.pread(descriptor, HEADER_BYTES, 0), os.fstat(descriptor).st_size)
-    return _Look(name, layout, read, descriptor).snapshot(header, ())
+    look = Look(name, layout, read, partial(holding.is_held, descriptor), lambda: os.fstat(descriptor).st_nlink == 0)
+    return look.snapshot(header, creator_lives=holding.is_held(descriptor, CREATOR_BYTE))
 
 
-def snapshot_of(view: memoryview, layout: Layout, descriptor: int, name: str, blocks: Iterable[int] | None = None) -> Snapshot:
-    """A look at a ring that this process has mapped: ``view`` is all of it, ``descriptor`` an open file of it.
+def look_at(segment: Segment) -> Look:
+    """A look at a ring that this process has mapped. Never raises for what the segment holds."""
+    return Look(segment.name, segment.layout, segment.bytes_at, segment.is_held, lambda: segment.is_unlinked)
 
-    ``blocks``: which to look at, besides those at which somebody stands; all of them unless told. Never raises for what
-    the segment holds. Limits: where no further file can be opened, what is held by ``descriptor`` itself seems not to be held.
+
+class Look:
+    """One look at one ring, piece by piece: each is looked at when it is first asked for, and then stays as it was seen.
+
+    ``read``, ``is_held``, ``is_unlinked``: bytes of the segment, whether a role is held whose entry begins there, and whether
+    the ring's name is gone.
     """
 
-    def read(offset: int, size_bytes: int) -> bytes:
-        return bytes(view[offset : offset + size_bytes])
-
-    damage: tuple[str, ...] = ()
-    try:
-        header, _ = Header.read(name, view)
-    except SegmentFormatError as error:
-        header = Header.of(layout, initial_read_flag=0, creator_pid=0, identity=b"")
-        damage = (str(error),)
-    try:
-        asking = reopened(descriptor, os.O_RDONLY)
-    except OSError:
-        return _Look(name, layout, read, descriptor).snapshot(header, damage, blocks)
-    try:
-        return _Look(name, layout, read, asking).snapshot(header, damage, blocks)
-    finally:
-        os.close(asking)
-
-
-class _Look:
-    """One look at one ring."""
-
-    def __init__(self, name: str, layout: Layout, read: _Read, descriptor: int) -> None:
-        self._name, self._layout, self._read, self._descriptor = name, layout, read, descriptor
+    def __init__(
+        self, name: str, layout: Layout, read: _Read, is_held: Callable[[int], bool], is_unlinked: Callable[[], bool]
+    ) -> None:
+        self.name, self.layout = name, layout
+        self._read, self._is_held, self._is_unlinked = read, is_held, is_unlinked
         self._damage: list[str] = []
         self._judged: dict[bytes, tuple[Case, tuple[int, ...]]] = {}
+        self._participants: dict[int, Participant] = {}
+        self._blocks: dict[int, Block] = {}
         self._frames_at, self._block_stride_bytes = layout.block_offset(0), layout.block_stride_bytes
         self._entries_at, self._entry_stride_bytes = layout.entry_offset(0), layout.entry_stride_bytes
         self._entry_bytes = layout.entry_bytes
 
-    def snapshot(self, header: Header, damage: tuple[str, ...], blocks: Iterable[int] | None = None) -> Snapshot:
-        layout = self._layout
-        participants = self._participants()
-        wanted = set(range(min(layout.max_chunks, BLOCKS_LOOKED_AT_MAX)) if blocks is None else blocks)
+    @cached_property
+    def has_name(self) -> bool:
+        """Whether the ring can still be attached."""
+        return not self._is_unlinked()
+
+    def participant(self, rank: int) -> Participant:
+        """Who has that rank: -1 is the writer, who is looked at first: no reader is then seen further behind than it was."""
+        if rank not in self._participants:
+            self._participants[rank] = self._participant(rank, None if rank == -1 else self.participant(-1))
+        return self._participants[rank]
+
+    def block(self, index: int) -> Block:
+        """The block of that index."""
+        if index not in self._blocks:
+            self._blocks[index] = self._block(index)
+        return self._blocks[index]
+
+    def block_of(self, rank: int) -> Block:
+        """The block at which a participant stands."""
+        return self.block(self.participant(rank).position % self.layout.max_chunks)
+
+    def snapshot(self, header: Header, *, creator_lives: bool) -> Snapshot:
+        """All of it, or as much as is looked at."""
+        layout = self.layout
+        participants = tuple(map(self.participant, range(-1, layout.n_reader)))
+        wanted = set(range(min(layout.max_chunks, BLOCKS_LOOKED_AT_MAX)))
         wanted.update(one.position % layout.max_chunks for one in participants)
-        found = tuple(self._block(index) for index in sorted(wanted))
+        found = tuple(map(self.block, sorted(wanted)))
         return Snapshot(
-            name=self._name,
+            name=self.name,
             layout=layout,
             identity=header.identity.hex(),
             creator_pid=header.creator_pid,
-            creator_lives=holding.is_held(self._descriptor, CREATOR_BYTE),
-            has_name=os.fstat(self._descriptor).st_nlink > 0,
+            creator_lives=creator_lives,
+            has_name=self.has_name,
             participants=participants,
             blocks=found,
-            damage=(*damage, *self._damage, *(block.damage for block in found if block.damage)),
+            damage=(*self._damage, *(block.damage for block in found if block.damage)),
         )
 
-    def _participants(self) -> tuple[Participant, ...]:
-        """The writer first: a reader is then never seen further behind than it was at some time."""
-        writer = self._participant(-1, None)
-        readers = (self._participant(rank, writer) for rank in range(self._layout.n_reader))
-        return (writer, *readers)
-
     def _participant(self, rank: int, writer: Participant | None) -> Participant:
-        offset = self._layout.participant_offset(rank)
+        offset = self.layout.participant_offset(rank)
         evictor = writer.pid if writer is not None and writer.state is State.HELD else 0
         read = partial(self._entry, offset)
 
         def is_held() -> bool:
             # The lock of a reader that was evicted is held by the writer now and then: it says nothing of the reader.
-            return not (evictor and read().evicted_by == evictor) and holding.is_held(self._descriptor, offset)
+            return not (evictor and read().evicted_by == evictor) and self._is_held(offset)
 
         entry, state = presence_of(read, is_held)
         position, since, claimed_at, left_at, pid, generation, evicted_by = entry
@@ -240,7 +245,7 @@ class _Look:
             evicted_by = 0  # whoever read in its place is no writer any more, and its successor does not
         now = time.monotonic_ns()
         lag = None if writer is None else max(0, writer.position - position)
-        awake = int.from_bytes(self._read(self._layout.awake_offset + (1 + rank) * AWAKE_BYTES, AWAKE_BYTES), sys.byteorder)
+        awake = int.from_bytes(self._read(self.layout.awake_offset + (1 + rank) * AWAKE_BYTES, AWAKE_BYTES), sys.byteorder)
         self._judge(rank, lag, awake, is_of_the_future=max(since, claimed_at, left_at) > now)
         return Participant(
             rank=rank,
@@ -260,8 +265,8 @@ class _Look:
 
     def _judge(self, rank: int, lag: int | None, awake: int, *, is_of_the_future: bool) -> None:
         who = name_of(rank)
-        if lag is not None and lag > self._layout.max_chunks:
-            self._damage.append(f"{who} is {lag} blocks behind in a ring of {self._layout.max_chunks}")
+        if lag is not None and lag > self.layout.max_chunks:
+            self._damage.append(f"{who} is {lag} blocks behind in a ring of {self.layout.max_chunks}")
         if awake > 1:
             self._damage.append(f"{who} has {awake} in its word of who is awake, which is 0 or 1")
         if is_of_the_future:
@@ -292,7 +297,7 @@ class _Look:
         return found
 
     def _frame_damage(self, index: int, frame: Frame) -> str:
-        layout = self._layout
+        layout = self.layout
         if frame.sequence % layout.max_chunks != index:
             return f"block {index}: sequence {frame.sequence}, which belongs into block {frame.sequence % layout.max_chunks}"
         if frame.kind not in KIND_NAMES or frame.part > WHOLE:

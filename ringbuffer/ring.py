@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from ringbuffer.errors import BlockEscapedError, ClosedError, RankError, RoleTaken, SegmentFormatError
 from ringbuffer.memory.layout import Layout
+from ringbuffer.memory.participants import name_of, others_than
 from ringbuffer.memory.shared import Segment
 from ringbuffer.protocol import PROTOCOL, Case, Variant, classify
 
@@ -153,7 +154,7 @@ class ShmRingBuffer:
         """Note an endpoint of this ring object: its rank is taken from here on."""
         self._endpoints[rank] = weakref.ref(endpoint)
 
-    def _forget(self, rank: int, endpoint: ShmRingBufferIO) -> None:
+    def _forget(self, rank: int, endpoint: object) -> None:
         """An endpoint of this ring object was closed: its rank is free again."""
         if self._endpoints.get(rank, _nobody)() is endpoint:
             del self._endpoints[rank]
@@ -176,8 +177,8 @@ class ShmRingBuffer:
         """
         if self._endpoints.get(rank, _nobody)() is not None:
             raise RoleTaken(
-                f"rank {rank} of ring {self.name} has an endpoint in this process already (pid {os.getpid()}); use that one, or"
-                " close it first; another reader needs a rank of its own"
+                f"{name_of(rank)} of ring {self.name} has an endpoint in this process already (pid {os.getpid()}); use that"
+                f" one, or close it first; {others_than(rank)}"
             )
 
 

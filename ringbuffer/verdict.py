@@ -1,7 +1,7 @@
 """What a look at a ring comes to, in one sentence: who waits for whom, since when, whether that one lives, and what to do.
 
-``ringbuffer inspect`` prints the sentence of the ring, ``ringbuffer soak`` those of all that wait. What an endpoint says of its
-own wait begins as they do, and is put together in ``endpoint/waiter.py``.
+``ringbuffer inspect`` prints the sentence of the ring, ``ringbuffer soak`` those of all that wait, and the errors and warnings
+of an endpoint hold that of its own wait.
 
 Rules: what the flags say comes first, and then what is known of those whom it names; who can go on is never blamed. Only what
 cannot end by itself counts as stuck: a role that died and that nobody stands in for, or memory that is damaged. Limits: a
@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from ringbuffer.memory.participants import name_of
-from ringbuffer.observe import Block, Participant, Snapshot, State
+from ringbuffer.observe import Block, Look, Participant, Snapshot, State
 from ringbuffer.protocol import Case, missing_readers, reader_may_read
 
 PEERS_TOLD_MAX: Final = 6
@@ -26,13 +26,13 @@ FLAGS_SHOWN_MAX: Final = 32
 _WRITER: Final = -1
 
 
-def wait_sentence(snapshot: Snapshot, rank: int, block_index: int, waited_seconds: float, *, pid: int | None = None) -> str:
+def wait_sentence(look: Look | Snapshot, rank: int, block_index: int, waited_seconds: float, *, pid: int | None = None) -> str:
     """One participant's wait: who waits, for which block, in which case, for whom, and what has become of them.
 
     ``pid``: that of who waits, where its entry does not say it yet.
     """
-    who = _name(rank, snapshot.participant(rank).pid if pid is None else pid)
-    return _wait(snapshot, rank, block_index, waited_seconds, f"{who} of ring {snapshot.name}")
+    who = _name(rank, look.participant(rank).pid if pid is None else pid)
+    return _wait(look, rank, block_index, waited_seconds, f"{who} of ring {look.name}")
 
 
 def verdict(snapshot: Snapshot) -> str:
@@ -84,8 +84,8 @@ def _readers(ranks: Sequence[int]) -> str:
     return f"reader{'s' if len(ranks) > 1 else ''} {ranks_text(ranks)}"
 
 
-def _wait(snapshot: Snapshot, rank: int, block_index: int, waited_seconds: float, who: str) -> str:
-    block = snapshot.block(block_index)
+def _wait(look: Look | Snapshot, rank: int, block_index: int, waited_seconds: float, who: str) -> str:
+    block = look.block(block_index)
     text = f"{who} has waited {waited_seconds:.3g} s for block {block_index}"
     if block.case is None:
         more = " …" if len(block.flags) > FLAGS_SHOWN_MAX else ""
@@ -95,12 +95,12 @@ def _wait(snapshot: Snapshot, rank: int, block_index: int, waited_seconds: float
     if not missing if rank == _WRITER else reader_may_read(block.flags, rank):
         return f"{text}, which has become free for it just now"
     if rank == _WRITER:
-        return f"{text}: not yet read by {_ranks_and_peers(snapshot, missing, block)}"
-    writer = snapshot.participant(_WRITER)
+        return f"{text}: not yet read by {_ranks_and_peers(look, missing, block)}"
+    writer = look.participant(_WRITER)
     if missing:
-        text = f"{text}, which it has read: the writer waits for {_ranks_and_peers(snapshot, missing, block)}"
-        return text if writer.state is State.HELD else f"{text}; {_name(_WRITER, writer.pid)} {_of_the_writer(snapshot, block)}"
-    said = f"it{f' (pid {writer.pid})' if writer.pid else ''} {_of_the_writer(snapshot, block)}"
+        text = f"{text}, which it has read: the writer waits for {_ranks_and_peers(look, missing, block)}"
+        return text if writer.state is State.HELD else f"{text}; {_name(_WRITER, writer.pid)} {_of_the_writer(look, block)}"
+    said = f"it{f' (pid {writer.pid})' if writer.pid else ''} {_of_the_writer(look, block)}"
     if block.case is Case.UNWRITTEN:
         return f"{text}: the writer has not published it; {said}"
     return f"{text}, which all have read: the writer has not written it again; {said}"
@@ -124,19 +124,19 @@ def _is_lost(snapshot: Snapshot, peer: Participant) -> bool:
     return peer.state is State.DEAD or (peer.state is State.LEFT and peer.rank == _WRITER and not snapshot.has_name)
 
 
-def _ranks_and_peers(snapshot: Snapshot, missing: tuple[int, ...], block: Block) -> str:
+def _ranks_and_peers(look: Look | Snapshot, missing: tuple[int, ...], block: Block) -> str:
     """``reader rank 2 (pid 57), which died; evict(2) lets the writer go on``."""
     if len(missing) == 1:
-        peer = snapshot.participant(missing[0])
+        peer = look.participant(missing[0])
         pid = f" (pid {peer.pid})" if peer.pid else ""
-        text = f"reader rank {peer.rank}{pid}, which {_of_a_reader(snapshot, peer, block)}"
+        text = f"reader rank {peer.rank}{pid}, which {_of_a_reader(look, peer, block)}"
     else:
         # Those first that nobody plays: of the others there is less to say.
-        peers = sorted((snapshot.participant(rank) for rank in missing), key=lambda one: one.state is State.HELD)
-        told = [f"{_name(one.rank, one.pid)} {_of_a_reader(snapshot, one, block)}" for one in peers[:PEERS_TOLD_MAX]]
+        peers = sorted((look.participant(rank) for rank in missing), key=lambda one: one.state is State.HELD)
+        told = [f"{_name(one.rank, one.pid)} {_of_a_reader(look, one, block)}" for one in peers[:PEERS_TOLD_MAX]]
         rest = [f"and {len(peers) - PEERS_TOLD_MAX} more"] if len(peers) > PEERS_TOLD_MAX else []
         text = "; ".join([f"reader ranks {', '.join(map(str, missing))}", *told, *rest])
-    gone = [rank for rank in missing if _can_be_evicted(snapshot.participant(rank))]
+    gone = [rank for rank in missing if _can_be_evicted(look.participant(rank))]
     return f"{text}; {_advice(gone)}" if gone else text
 
 
@@ -149,28 +149,28 @@ def _advice(ranks: Sequence[int]) -> str:
     return f"{calls} let{'s' if len(ranks) == 1 else ''} the writer go on"
 
 
-def _of_a_reader(snapshot: Snapshot, peer: Participant, block: Block) -> str:
+def _of_a_reader(look: Look | Snapshot, peer: Participant, block: Block) -> str:
     if peer.evicted_by:
         return f"was evicted: the writer (pid {peer.evicted_by}) reads in its place"
     if peer.state is not State.HELD:
         return _gone(peer)
     if peer.waiting_seconds is None:
         return "lives and does not wait"
-    other = snapshot.block_of(peer.rank)
+    other = look.block_of(peer.rank)
     return "lives and is about to see it" if other.index == block.index else f"lives and waits for block {other.index}"
 
 
-def _of_the_writer(snapshot: Snapshot, block: Block) -> str:
-    writer = snapshot.participant(_WRITER)
+def _of_the_writer(look: Look | Snapshot, block: Block) -> str:
+    writer = look.participant(_WRITER)
     if writer.state is State.HELD:
-        other = snapshot.block_of(_WRITER)
+        other = look.block_of(_WRITER)
         if writer.waiting_seconds is None or other.index == block.index:
             return "lives and has published nothing since"
         return f"lives and waits for block {other.index}"
     advice = {
         State.FREE: "",
         State.DEAD: "; another can take over, and goes on behind the last message",
-        State.LEFT: " and may come back" if snapshot.has_name else ", and the ring's name is gone: nobody takes its place",
+        State.LEFT: " and may come back" if look.has_name else ", and the ring's name is gone: nobody takes its place",
     }
     return f"{_gone(writer)}{advice[writer.state]}"
 

@@ -57,7 +57,7 @@ def check_timeout(timeout: float | None) -> None:
 
 def _is_seconds(value: object) -> bool:
     try:
-        return isinstance(value, (int, float)) and not math.isnan(value) and value >= 0
+        return isinstance(value, (int, float)) and not isinstance(value, bool) and not math.isnan(value) and value >= 0
     except OverflowError:  # an int beyond every float
         return False
 

@@ -18,12 +18,13 @@ from hypothesis import strategies as st
 from ringbuffer.checker.mutants import single_edits
 from ringbuffer.errors import VariantError
 from ringbuffer.model import Model
+from ringbuffer.proof.images import image, lifted
 from ringbuffer.proof.invariant import INVARIANT, Conjunct, Facts
 from ringbuffer.proof.logic import Concrete, Logic
 from ringbuffer.proof.refinement import MAPPING, STEPS
 from ringbuffer.proof.relation import Neighbours, Relation, Step
 from ringbuffer.proof.statements import OF_STATES, OF_STEPS, OfSteps
-from ringbuffer.proof.validation import FILLS_MAX, compare, image, lifted, validate
+from ringbuffer.proof.validation import FILLS_MAX, compare, validate
 from ringbuffer.proof.vocabulary import FIELDS, WRITER, State, Who, tabulated
 from ringbuffer.protocol import PROTOCOL, Edge, Instruction, Variant
 from ringbuffer.protocol.properties import RACE, SAFETY

@@ -60,7 +60,7 @@ CLAIMS: Final = (
     Claim(
         "crash-safe",
         "anyone killed at any row, again and again, and followed: what was published reaches every reader, or its successor, in"
-        " order, whole, and once, but for a message in hand, which comes again; an evicted reader stops nobody",
+        " order, whole, and once, but for a message in hand, not marked yet, which comes again; an evicted reader stops nobody",
         EXPLORED,
         crashes.crash_safe,
         ignores=(*_FAULTS, "rank", "properties"),

@@ -6,28 +6,28 @@ Rules:
   nothing: the next call goes on where this one stood. So does one that ``KeyboardInterrupt`` has ended: a message that was
   marked as read and not given to its caller is kept, and the next call gives it. (A message of several blocks whose sending
   ``KeyboardInterrupt`` has ended is withdrawn, or was sent whole.)
-* One use at a time: nested or concurrent use of an endpoint raises. Telling so costs two attributes: CPython switches threads
-  only where it also raises ``KeyboardInterrupt``, and there is no such point between the test and the assignments, nor, when a
-  call ends, between them and its return.
+* One use at a time: nested or concurrent use of an endpoint raises, or, where one call has just ended, comes after it. No
+  message is given to two. Telling so costs two attributes: CPython switches threads only where it also raises
+  ``KeyboardInterrupt``, and there is no such point between the test and the assignments, nor, when a call ends, between them
+  and its return. Behind a call of a function in C there is one, but not where a ``for`` takes what a function in C has made:
+  so the fast way of receiving is an iterator, and a message that it has given is its caller's before anybody else can come.
 * A small message takes one call of the runner (``compiled.py``), the fast way. Whatever that does not do (it waits, say, or the
   message is large) is done by ``waiter.py``, ``inbox.py``, ``outbox.py`` and ``hold.py``, the slow way, which is whole without
   it. A slow call shuts the fast way, and opens it again only when nothing is left that must come first: no message that is
   kept, and none of which a part was sent or received.
 
 Limits: a message of several blocks that a writer gives up in the middle costs its readers the blocks that were sent; the parts
-that a reader had taken when it was killed are gone with it, and its successor passes over the rest of that message. A second
-thread (or a signal handler) that uses a reader at the very moment at which a fast call ends gets its message as well, where an
-error would be better.
+that a reader had taken when it was killed are gone with it, and its successor passes over the rest of that message.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
 import pickle
 import time
 import weakref
 from functools import partial
+from itertools import repeat
 from types import TracebackType
 from typing import Any, Final
 
@@ -39,24 +39,21 @@ from ringbuffer.endpoint.hold import READ, Hold, MessageHold
 from ringbuffer.endpoint.inbox import RECEIVE, Inbox
 from ringbuffer.endpoint.outbox import Outbox
 from ringbuffer.endpoint.peers import resumes_at
-from ringbuffer.endpoint.refusals import Refusal, closed_error, forked_error, shut_by, wrong_side_error
+from ringbuffer.endpoint.refusals import ended_wait, shut_by, wrong_side_error
+from ringbuffer.endpoint.usage import Usage, everywhere
 from ringbuffer.endpoint.waiter import Waiter
-from ringbuffer.errors import EndpointBusyError, RankError, RingBufferError
+from ringbuffer.errors import RankError, RingBufferError
 from ringbuffer.memory import participants
 from ringbuffer.protocol import Program, Role, executed
 from ringbuffer.ring import ShmRingBuffer
 from ringbuffer.waiting import WaitOptions, check_timeout
 
-LEAVE_SECONDS: Final = 1.0
-"""How long closing waits for another thread's call on the endpoint to notice and end."""
 DEQUEUE: Final = "dequeue"
 
 _loads, _monotonic = pickle.loads, time.monotonic
 
-_everywhere: weakref.WeakSet[ShmRingBufferIO] = weakref.WeakSet()
 
-
-class ShmRingBufferIO:
+class ShmRingBufferIO(Usage):
     """One end of a ring. ``reader_rank``: -1 for the writer, ``0 .. n_reader - 1`` for a reader. ``waiting``: how it waits.
 
     The role is claimed: :class:`RoleTaken` names the process that has it. Who takes the role of one that is gone, or has left,
@@ -81,9 +78,9 @@ class ShmRingBufferIO:
         self.buffer = buffer
         self.reader_rank = reader_rank
         self.role = role_of(reader_rank)
-        self._refuse: Refusal | None = None
-        self._refuse_write: Refusal | None = None if self.role is Role.WRITER else wrong_side_error
-        self._refuse_read: Refusal | None = None if self.role is Role.READER else wrong_side_error
+        self._refuse = None
+        self._refuse_write = None if self.role is Role.WRITER else wrong_side_error
+        self._refuse_read = None if self.role is Role.READER else wrong_side_error
         self._in_use = self._forked = self._owns_ring = False
         self._holder: Hold | None = None
         self._pid = os.getpid()
@@ -100,14 +97,16 @@ class ShmRingBufferIO:
                 self._claim.undo()
                 self._release_memory()
                 raise
-        _everywhere.add(self)
+        everywhere.add(self)
 
     def _set_up(self, options: WaitOptions, record: str | os.PathLike[str] | None) -> None:
         buffer, blocks = self.buffer, range(self.buffer.max_chunks)
         table = buffer.protocol.writer if self.role is Role.WRITER else buffer.protocol.reader
         self._runner = runner = self._runner_of(executed(table), record)
-        self._send, self._receive = self._fast_send, self._fast_receive = runner.send, runner.receive
-        self._shut = shut_by(runner)
+        self._send = self._fast_send = runner.send
+        self._fast_objects, self._fast_messages = map(runner.receive, repeat(_loads)), map(runner.receive, repeat(None))
+        self._objects, self._messages = self._fast_objects, self._fast_messages
+        self._shut, self._nothing = shut_by(runner), repeat(runner)
         view = buffer.segment.frame if self.role is Role.WRITER else buffer.segment.readonly_frame
         self._frames = [view(block) for block in blocks]
         self._lenders = [buffer.segment.payload(block) for block in blocks]
@@ -115,7 +114,7 @@ class ShmRingBufferIO:
 
         def refusal() -> RingBufferError | None:
             end = own()
-            return None if end is None or end._refuse is None else end._refuse(end, "wait")
+            return None if end is None else ended_wait(end)
 
         self._waiter = Waiter(buffer, self._claim, runner, options, refusal)
         self._inbox = Inbox(runner, self._frames, self._waiter.find, in_order=not buffer.protocol.edits)
@@ -216,17 +215,19 @@ class ShmRingBufferIO:
             raise self._refuse_read(self, DEQUEUE)
         runner = self._runner
         try:
-            obj = self._receive(_loads, timeout)
+            objects = self._objects
+            if timeout is not None and objects is not self._nothing:
+                objects = map(runner.receive, (_loads,), (timeout,))
+            for obj in objects:
+                if obj is not runner:  # it is given away before anybody else can come
+                    runner.pending = None
+                    return obj
+                break
         except Exception as error:
             if runner.pending is None:
                 raise  # nothing was received that could not be decoded
-            problem = self._inbox.undecodable(error)
-            runner.pending = None
-            raise problem from error
-        if obj is runner:
-            return self._receive_slowly(DEQUEUE, timeout, runner.result == WAIT)
-        runner.pending = None
-        return obj
+            self._decode_again(error)
+        return self._receive_slowly(DEQUEUE, timeout, runner.result == WAIT)
 
     def recv_bytes(self, timeout: float | None = None) -> bytes:
         """Return the next message, which :meth:`send_bytes` has sent. Raises as :meth:`dequeue` does.
@@ -238,11 +239,15 @@ class ShmRingBufferIO:
         if self._refuse_read is not None:
             raise self._refuse_read(self, RECEIVE)
         runner = self._runner
-        data: Any = self._receive(None, timeout)
-        if data is runner:
-            return self._receive_slowly(RECEIVE, timeout, runner.result == WAIT)  # type: ignore[no-any-return]
-        runner.pending = None
-        return data  # type: ignore[no-any-return]
+        messages = self._messages
+        if timeout is not None and messages is not self._nothing:
+            messages = map(runner.receive, (None,), (timeout,))
+        for data in messages:
+            if data is not runner:  # it is given away before anybody else can come
+                runner.pending = None
+                return data  # type: ignore[no-any-return]
+            break
+        return self._receive_slowly(RECEIVE, timeout, runner.result == WAIT)  # type: ignore[no-any-return]
 
     def read(self, timeout: float | None = None) -> MessageHold:
         """``with reader.read() as obj:`` — the next message in place; it is consumed when the body ends.
@@ -260,9 +265,25 @@ class ShmRingBufferIO:
         self._enter(call, has_waited and self._runner.has_sought)
         try:
             message = self._inbox.next_message(call, self._deadline(timeout))
-            self._receive = self._fast_receive
+            self._objects, self._messages = self._fast_objects, self._fast_messages
             return message
         finally:
+            self._in_use = self._runner.is_in_use = False
+
+    def _decode_again(self, error: Exception) -> None:
+        """Raise :class:`DecodeError` for the message that is pending, which could not be decoded because of ``error``.
+
+        Whoever else uses the endpoint may take it first. Where it can be decoded after all, the error was not its own (but a
+        signal handler's, say): that is raised, and the message comes again.
+        """
+        self._enter(DEQUEUE)
+        try:
+            if self._runner.pending is None:
+                return
+            self._inbox.lend(DEQUEUE, None)
+            raise error
+        finally:
+            self._objects, self._messages = self._fast_objects, self._fast_messages
             self._in_use = self._runner.is_in_use = False
 
     def broadcast_object(self, obj: Any = None, timeout: float | None = None) -> Any:
@@ -321,7 +342,7 @@ class ShmRingBufferIO:
             raise RankError(f"rank {rank!r} is no reader of ring {self.buffer.name}, which has {self.buffer.n_reader}")
         self._enter("evict")
         try:
-            if hasattr(self, "_recorder"):
+            if self._recorder is not None:
                 self._recorder.stands_in()
             self._waiter.evict(rank)
         finally:
@@ -338,103 +359,12 @@ class ShmRingBufferIO:
         if self._owns_ring:
             self.buffer.__exit__(None, None, None)
 
-    def _close_endpoint(self) -> None:
-        if self._forked:
-            return
-        self._check_no_block_held()
-        if self._refuse is None:
-            self._refuse_all(closed_error)
-        until = _monotonic() + LEAVE_SECONDS
-        while self._in_use or self._runner.in_use:
-            self._waiter.rouse()
-            os.sched_yield()
-            if _monotonic() > until:
-                raise EndpointBusyError(
-                    f"{self._name()} of ring {self.buffer.name} is still inside a call: close it when that has ended"
-                )
-        self._claim.leave()
-        self._release_memory()
-        self.buffer._forget(self.reader_rank, self)
-
-    def _release_memory(self) -> None:
-        """Let go of the memory, as far as there is any; again does nothing."""
-        if hasattr(self, "_recorder"):
-            self._recorder.end()
-        for part in ("_runner", "_waiter", "_claim"):
-            if hasattr(self, part):
-                getattr(self, part).release()
-        for view in getattr(self, "_frames", ()):
-            view.release()
-        getattr(self, "_lenders", []).clear()
-
     def _deadline(self, timeout: float | None) -> float | None:
         self._waiter.begin()
         return None if timeout is None else self._waiter.began + timeout
-
-    def _enter(self, call: str, has_begun: bool = False) -> None:
-        """Begin a call of the slow way: from here on the endpoint is in use, and the fast way shut.
-
-        ``has_begun``: whether the runner has looked again for this call, and in vain.
-
-        After the last test nothing can come in between, neither an interrupt nor another thread, up to the ``try`` behind the
-        caller's call of this; whatever the ``finally`` of that has to do, are assignments, for the same reason.
-        """
-        runner = self._runner
-        while self._refuse is not None or self._in_use or runner.in_use:
-            self._raise_if_unusable(call)
-        self._in_use = runner.is_in_use = True
-        if not has_begun:  # else it may have been cancelled, too
-            runner.has_sought = runner.is_cancelled = False
-        self._send = self._receive = self._shut
-
-    def _take_back(self) -> bool:
-        """Take back a block whose ``with`` is over although its end did not run. Whether there was one."""
-        holder = self._holder
-        if holder is None or not holder.is_over:
-            return False
-        holder.leave(KeyboardInterrupt, None, None)
-        return True
-
-    def _check_no_block_held(self) -> None:
-        if not self._take_back() and self._holder is not None and not self._forked:
-            raise EndpointBusyError(
-                f"{self._name()} holds a block of ring {self.buffer.name} inside a with: leave it, then close"
-            )
-
-    def _refuse_all(self, make: Refusal) -> None:
-        self._refuse = self._refuse_write = self._refuse_read = make
-
-    def _raise_if_unusable(self, call: str) -> None:
-        """Raise :class:`EndpointBusyError` and the like, unless what keeps it in use is over: then take the block back."""
-        if self._refuse is not None:
-            raise self._refuse(self, call)
-        if self._take_back():
-            return
-        where = "inside a with that holds a block" if self._holder is not None else "in another call"
-        raise EndpointBusyError(
-            f"{call}: {self._name()} of ring {self.buffer.name} is in use already, {where}; finish that first (each thread"
-            " needs a rank of its own)"
-        )
-
-    def _name(self) -> str:
-        return participants.name_of(self.reader_rank)
 
     def describe_wait(self, waited_seconds: float) -> str:
         """One sentence: who waits (side, rank, pid), for which block, in which case, and for whom."""
         if self._refuse is not None:
             raise self._refuse(self, "describe_wait")
         return self._waiter.describe(waited_seconds)
-
-
-def _after_fork_in_child() -> None:
-    for end in list(_everywhere):
-        if end._refuse is None:
-            end._refuse_all(forked_error)
-        end._forked = True
-        if end._holder is not None:
-            with contextlib.suppress(BufferError):
-                end._holder.let_go()
-        end._release_memory()
-
-
-os.register_at_fork(after_in_child=_after_fork_in_child)

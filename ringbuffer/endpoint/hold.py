@@ -2,14 +2,16 @@
 
 Rules: a block belongs to the caller inside the ``with`` only. Where something still refers to it at the end (a slice of it or
 an array on it, in a variable, say), it is neither published nor marked, and the error says so. To notice this, each block is
-lent out by an object of its own, whose references are counted when the block comes back. Limits: CPython, as references are
-counted; this is a part of the endpoint, whose private parts it uses.
+lent out by an object of its own, whose references are counted when the block comes back (``escapes.py`` finds those of a
+library that refers to the view and exports nothing). Limits: CPython, as references are counted; this is a part of the
+endpoint, whose private parts it uses.
 """
 
 from __future__ import annotations
 
 import ctypes
 import functools
+import threading
 import traceback
 import weakref
 from collections.abc import Callable
@@ -17,8 +19,9 @@ from sys import getrefcount
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
 
-from ringbuffer.codec.frames import WHOLE, Frame, mark_raw
+from ringbuffer.codec.frames import BYTES, WHOLE, Frame, mark_raw
 from ringbuffer.codec.views import Views, decode_views
+from ringbuffer.endpoint.escapes import is_held_in_c
 from ringbuffer.errors import (
     BlockEscapedError,
     DecodeError,
@@ -45,13 +48,31 @@ class _Exit:
 
     def __get__(self, hold: Hold | None, owner: type[Hold] | None = None) -> Callable[..., None]:
         if hold is None:
-            return self  # contextlib.ExitStack looks it up so, and calls it with the hold
+            # contextlib.ExitStack looks it up so, enters the hold, and later calls this with it.
+            of_a_stack = functools.partial(_leave)
+            _looked_up.exit = weakref.ref(of_a_stack)
+            return of_a_stack
         leave = functools.partial(Hold.leave, hold)
         hold._exit = weakref.ref(leave)
         return leave
 
-    def __call__(self, hold: Hold, *error: Any) -> None:
-        hold.leave(*error)
+
+class _LookedUp(threading.local):
+    """The exit that this thread has looked up last without a hold, for the hold that it enters next."""
+
+    exit: weakref.ref[Any] | None = None
+
+    def take(self) -> weakref.ref[Any] | None:
+        """That exit, if somebody still has it."""
+        found, self.exit = self.exit, None
+        return None if found is None or found() is None else found
+
+
+_looked_up: Final = _LookedUp()
+
+
+def _leave(hold: Hold, *error: Any) -> None:
+    hold.leave(*error)
 
 
 class Hold:
@@ -68,7 +89,7 @@ class Hold:
 
     def __enter__(self) -> Any:
         end = self._end
-        leave, self._exit = self._exit, None
+        leave, self._exit = self._exit or _looked_up.take(), None
         end._enter(self.call)
         try:
             lent = self._take(end, end._deadline(self._timeout))
@@ -121,6 +142,11 @@ class Hold:
 
     def let_go(self) -> None:
         """Stop lending the block out, as far as that is in our hands."""
+        if getrefcount(self._view) > _REFERENCES_OF_WITH and is_held_in_c(self._view, getrefcount(self._view) - 1):
+            return  # as long as the view is not released, it is known that somebody has it, and the memory stays
+        self._release()
+
+    def _release(self) -> None:
         try:  # noqa: SIM105 (contextlib's suppress is Python code, and one more place for an interrupt)
             self._view.release()
         except BufferError:  # then it is lent out further, which is noticed by counting
@@ -166,18 +192,20 @@ class Hold:
             end._outbox.withdraw()
             end._send = end._fast_send
         else:
-            end._receive = end._fast_receive
+            end._objects, end._messages = end._fast_objects, end._fast_messages
         return None
 
 
 class MessageHold(Hold):
     """The ``with`` of ``read``: a message in its block, or one of more than a block, put together, with memory of its own."""
 
-    __slots__ = ("_views",)
+    __slots__ = ("_is_plain", "_views")
     call = READ
 
     def _take(self, end: ShmRingBufferIO, deadline: float | None) -> Any:
         self._views: Views | None = None
+        self._is_plain = False
+        """Whether the message is bytes in their block: then its one view is all that is lent out."""
         inbox = end._inbox
         if inbox.is_empty:
             frame = inbox.next_frame(deadline)
@@ -189,6 +217,10 @@ class MessageHold(Hold):
 
     def _take_in_place(self, end: ShmRingBufferIO, frame: Frame) -> Any:
         self._block = end._runner.where()
+        if frame.kind == BYTES:
+            self._view = self._lend(end)[: frame.length_bytes].toreadonly()
+            self._is_plain = True
+            return self._view
         self._view = memoryview(b"")
         try:
             with self._lend(end) as whole:
@@ -197,7 +229,7 @@ class MessageHold(Hold):
         except BaseException as error:
             # Whoever keeps the error keeps the variables of all functions in which it passed, and some are views of the block.
             traceback.clear_frames(error.__traceback__)
-            super().let_go()
+            self._release()
             if isinstance(error, DecodeError):
                 end._inbox.keep_undecodable(frame.kind, error.raw)
                 end._runner.finish()
@@ -207,19 +239,21 @@ class MessageHold(Hold):
 
     def let_go(self) -> None:
         """Stop lending the block out, as far as that is in our hands."""
-        if self._views is not None:
-            self._views.release()
+        if self._is_plain:
             super().let_go()
+        elif self._views is not None:
+            self._views.release()
+            self._release()
 
     def _give_back(self, end: ShmRingBufferIO, kind: type[BaseException] | None) -> RingBufferError | None:
         if self._views is not None:
             problem = self._written_to(self._views) if kind is None and not end._forked else None
             return super()._give_back(end, kind if problem is None else type(problem)) or problem
-        if end._forked:
+        if self._is_plain or end._forked:
             return super()._give_back(end, kind)
         if kind is None:  # otherwise it comes again, although its blocks are free
             end._inbox.forget()
-            end._receive = end._fast_receive
+            end._objects, end._messages = end._fast_objects, end._fast_messages
         return None
 
     @staticmethod
@@ -238,3 +272,5 @@ def _references_at_home() -> int:
 
 
 _REFERENCES_AT_HOME: Final = _references_at_home()
+_REFERENCES_OF_WITH: Final = 3
+"""What it says of a view that its hold, a variable and the question refer to."""

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
 from ringbuffer.codec.frames import BYTES, FIRST, KIND_NAMES, LAST, RAW, WHOLE, Assembly, Frame, check_frame, payload
-from ringbuffer.codec.message import decode, decode_assembled, undecodable
+from ringbuffer.codec.message import decode, decode_assembled
 from ringbuffer.compiled import Runner
 from ringbuffer.errors import DecodeError, FrameError
 from ringbuffer.memory.layout import FRAME_BYTES
@@ -127,12 +127,6 @@ class Inbox:
         except DecodeError:
             self._assembly = Assembly()
             raise
-
-    def undecodable(self, error: Exception) -> DecodeError:
-        """The error for a message that the runner has taken, and that its one call could not unpickle because of ``error``."""
-        raw = self._runner.pending
-        assert raw is not None, "there is one"
-        return undecodable(memoryview(raw), error)
 
     def next_frame(self, deadline: float | None) -> Frame:
         """Wait for the block that comes next; its frame, checked. Only when nothing is kept.

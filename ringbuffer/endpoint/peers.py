@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ringbuffer.compiled import FOUND, Runner, bind
@@ -40,10 +39,10 @@ class _Peer:
 
 
 class Peers:
-    """The others, as the endpoint of ``rank`` sees them."""
+    """The others, as an endpoint sees them."""
 
-    def __init__(self, buffer: ShmRingBuffer, rank: int) -> None:
-        self._buffer, self._rank = buffer, rank
+    def __init__(self, buffer: ShmRingBuffer) -> None:
+        self._buffer = buffer
         self._peers: dict[int, _Peer] = {}
 
     def release(self) -> None:
@@ -67,22 +66,8 @@ class Peers:
                 return rank
         return None
 
-    def absent(self, ranks: tuple[int, ...]) -> Iterator[str]:
-        """What there is to say of those among ``ranks`` that are not there, and for whom to wait makes sense all the same."""
-        for rank in ranks:
-            peer = self._peer(rank)
-            presence = peer.role.presence()
-            if peer.stand_in is not None or presence not in (Presence.FREE, Presence.LEFT):
-                continue
-            entry = peer.role.entry()
-            if presence is Presence.FREE:
-                yield f"nobody has ever been {name_of(rank)}"
-            else:
-                seconds_ago = (time.monotonic_ns() - entry.left_at) / 1e9
-                yield f"{name_of(rank)} (pid {entry.pid}) has closed its end {seconds_ago:.3g} s ago, and has no successor yet"
-
     def died(self, rank: int, block_index: int, case: int | None, waited: str) -> PeerDied:
-        """The error for a rank that :meth:`lost` has named. ``waited``: who waits, for what."""
+        """The error for a rank that :meth:`lost` has named. ``waited``: the sentence of the wait."""
         peer = self._peer(rank)
         entry = peer.role.entry()
         left = peer.role.presence() is Presence.LEFT
@@ -95,8 +80,7 @@ class Peers:
             )
         else:
             how = f"{who} is gone without having closed its end, since {seconds_ago:.3g} s at the most"
-        way_out = f"evict({rank}) lets the writer go on without it; " if self._rank == WRITER else ""
-        successor = "" if left else f"; {way_out}a successor goes on where it stopped: ShmRingBufferIO(ring, {rank})"
+        successor = "" if left else f"; a successor goes on where it stopped: ShmRingBufferIO(ring, {rank})"
         return PeerDied(
             f"{how}; {waited}{successor}",
             rank=rank,

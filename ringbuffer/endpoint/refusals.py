@@ -16,24 +16,34 @@ from ringbuffer.errors import ClosedError, ForkedError, RingBufferError, WrongSi
 from ringbuffer.protocol import Role
 
 if TYPE_CHECKING:
-    from ringbuffer.endpoint import ShmRingBufferIO
+    from ringbuffer.endpoint.usage import Usage
 
-Refusal: TypeAlias = Callable[["ShmRingBufferIO", str], RingBufferError]
+Refusal: TypeAlias = Callable[["Usage", str], RingBufferError]
 """Makes the error for a call of that name."""
 
 
-def wrong_side_error(end: ShmRingBufferIO, call: str) -> RingBufferError:
+def wrong_side_error(end: Usage, call: str) -> RingBufferError:
     """For a reader that is to write, or a writer that is to read."""
     other = "the writer (rank -1)" if end.role is Role.READER else "a reader (rank 0 or more)"
     return WrongSideError(f"{call} is for {other}, and this endpoint is {end._name()} of ring {end.buffer.name}")
 
 
-def closed_error(end: ShmRingBufferIO, call: str) -> RingBufferError:
+def closed_error(end: Usage, call: str) -> RingBufferError:
     """For an endpoint that was closed."""
     return ClosedError(f"{call}: {end._name()} of ring {end.buffer.name} is closed")
 
 
-def forked_error(end: ShmRingBufferIO, call: str) -> RingBufferError:
+def ended_wait(end: Usage) -> RingBufferError | None:
+    """For a call that waits: the error that ends it, if its endpoint cannot be used any more."""
+    if end._refuse is closed_error:
+        return ClosedError(
+            f"{end._name()} of ring {end.buffer.name} was closed, by another thread or a signal handler, while a call on it"
+            " waited. Nothing was changed"
+        )
+    return None if end._refuse is None else end._refuse(end, "a call that waits")
+
+
+def forked_error(end: Usage, call: str) -> RingBufferError:
     """For the copy of an endpoint in a forked child."""
     return ForkedError(
         f"{call}: {end._name()} of ring {end.buffer.name} belongs to the process with pid {end._pid}, of which"
@@ -42,7 +52,7 @@ def forked_error(end: ShmRingBufferIO, call: str) -> RingBufferError:
 
 
 def shut_by(runner: Runner) -> Callable[..., Any]:
-    """What stands in the place of the fast way while it is shut: it sends nothing and has nothing to return."""
+    """What stands in the place of the fast way of sending while it is shut: it sends nothing."""
 
     def nothing(*_: object) -> Runner:
         return runner

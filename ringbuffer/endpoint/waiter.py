@@ -1,9 +1,9 @@
 """How an endpoint comes by its next block: it looks, and waits when it must.
 
-Rules: a wait ends with the block, or with an error that names who waits for whom and changes nothing: a time-out, a
-cancellation, a peer that is gone, an endpoint that was closed. Before an error for a peer that is gone, the block is looked at
-once more: what was published by then is taken. Limits: what happens between two slices of sleep is noticed at their end
-(:data:`~ringbuffer.waiting.SLICE_SECONDS`).
+Rules: a wait ends with the block, or with an error that says who waits for whom, in the words of ``verdict.py``, and changes
+nothing: a time-out, a cancellation, a peer that is gone, an endpoint that was closed. Before an error for a peer that is gone,
+the block is looked at once more: what was published by then is taken. Limits: what happens between two slices of sleep is
+noticed at their end (:data:`~ringbuffer.waiting.SLICE_SECONDS`).
 """
 
 from __future__ import annotations
@@ -16,9 +16,11 @@ from collections.abc import Callable
 from ringbuffer.compiled import FOUND, Runner
 from ringbuffer.endpoint.peers import WRITER, Peers
 from ringbuffer.errors import PeerDied, RingBufferError, WaitCancelledError, WaitTimeoutError
-from ringbuffer.memory.participants import Role, name_of
-from ringbuffer.protocol import Case, classify, missing_readers, reader_may_read
+from ringbuffer.memory.participants import Role
+from ringbuffer.observe import Look, look_at
+from ringbuffer.protocol import missing_readers
 from ringbuffer.ring import ShmRingBuffer
+from ringbuffer.verdict import wait_sentence
 from ringbuffer.waiting import NAP_SECONDS, SLICE_SECONDS, WaitOptions, warning_interval_seconds
 
 _log = logging.getLogger("ringbuffer")
@@ -36,7 +38,7 @@ class Waiter:
         options: WaitOptions,
         refusal: Callable[[], RingBufferError | None],
     ) -> None:
-        self.peers = Peers(buffer, role.rank)
+        self.peers = Peers(buffer)
         self._buffer, self._role, self._runner, self.options = buffer, role, runner, options
         self._refusal = refusal
         self.began = _monotonic()
@@ -147,67 +149,37 @@ class Waiter:
         return False
 
     def _waited_for(self) -> tuple[int, ...]:
-        """The ranks for which this endpoint waits."""
+        """The ranks for which this endpoint waits; of damaged flags, none."""
         if self._rank != WRITER:
             return (WRITER,)
-        return self._case_and_missing(self._flags())[1]
-
-    def _flags(self) -> bytes:
-        return self._buffer.flags(self._runner.where())
-
-    @staticmethod
-    def _case_and_missing(flags: bytes) -> tuple[Case | None, tuple[int, ...]]:
         try:
-            return classify(flags), missing_readers(flags)
+            return missing_readers(self._buffer.flags(self._runner.where()))
         except ValueError:
-            return None, ()
+            return ()
 
     def _died(self, rank: int, waited_seconds: float) -> PeerDied:
-        flags = self._flags()
-        case, _ = self._case_and_missing(flags)
-        return self.peers.died(rank, self._runner.where(), case, self._sentence(waited_seconds, flags))
+        look = look_at(self._buffer.segment)
+        block = look.block(self._runner.where())
+        return self.peers.died(rank, block.index, block.case, self._sentence(look, waited_seconds))
 
     def _timed_out(self, waited_seconds: float) -> WaitTimeoutError:
-        flags = self._flags()
-        case, missing = self._case_and_missing(flags)
+        look = look_at(self._buffer.segment)
+        block = look.block(self._runner.where())
         return WaitTimeoutError(
-            f"timed out: {self.describe(waited_seconds, flags)}. Nothing was changed; the next call goes on from here",
+            f"timed out: {self._sentence(look, waited_seconds)}. Nothing was changed; the next call goes on from here",
             side="writer" if self._rank == WRITER else "reader",
             rank=self._rank,
             pid=os.getpid(),
-            block_index=self._runner.where(),
-            case=case,
-            missing_ranks=missing,
+            block_index=block.index,
+            case=block.case,
+            missing_ranks=block.unread_by,
             waited_seconds=waited_seconds,
         )
 
-    def describe(self, waited_seconds: float, flags: bytes | None = None) -> str:
-        """One sentence: who waits (side, rank, pid), for which block, in which case, for whom, and who of these is not there.
+    def describe(self, waited_seconds: float) -> str:
+        """One sentence: who waits, for which block, in which case, for whom, and what has become of these."""
+        return self._sentence(look_at(self._buffer.segment), waited_seconds)
 
-        ``flags``: those of the block, if they were read already; otherwise they are read now.
-        """
-        if flags is None:
-            flags = self._flags()
-        waited_for = (WRITER,) if self._rank != WRITER else self._case_and_missing(flags)[1]
-        return "; ".join((self._sentence(waited_seconds, flags), *self.peers.absent(waited_for)))
-
-    def _sentence(self, waited_seconds: float, flags: bytes) -> str:
-        """Who waits, for which block, in which case, and for whom."""
-        block = self._runner.where()
-        case, missing = self._case_and_missing(flags)
-        name = name_of(self._rank)
-        who = f"{name} (pid {os.getpid()}) of ring {self._buffer.name} has waited {waited_seconds:.3g} s for block {block}"
-        if case is None:
-            return f"{who}, whose flags {flags.hex(' ')} are damaged: a flag is 0 or 1"
-        is_writer = self._rank == WRITER
-        if not missing if is_writer else reader_may_read(flags, self._rank):
-            return f"{who} (case {case:d}), which has become free for it just now"
-        ranks = ", ".join(map(str, missing))
-        plural = "s" if len(missing) > 1 else ""
-        if is_writer:
-            return f"{who} (case {case:d}): not yet read by reader rank{plural} {ranks}"
-        if case is Case.UNWRITTEN:
-            return f"{who} (case {case:d}): the writer has not published it"
-        if missing:
-            return f"{who} (case {case:d}), which it has read: the writer waits for reader rank{plural} {ranks}"
-        return f"{who} (case {case:d}), which all have read: the writer has not written it again"
+    def _sentence(self, look: Look, waited_seconds: float) -> str:
+        """The sentence that ``ringbuffer inspect`` says of this wait, with the name of the ring."""
+        return wait_sentence(look, self._rank, self._runner.where(), waited_seconds, pid=os.getpid())

@@ -102,8 +102,8 @@ class Role:
             entry = self.entry()
             who = f"process {entry.pid}" if entry.claimed_at else "a process that claims it just now"
             raise RoleTaken(
-                f"{self.name} of ring {self._segment.name} is taken: {who} has that role; another reader needs a rank of its"
-                " own, and a successor waits until that process has ended or closed its end"
+                f"{self.name} of ring {self._segment.name} is taken: {who} has that role; {others_than(self.rank)}, and a"
+                " successor waits until that process has ended or closed its end"
             )
         before = self._before = self.entry()
         generation = (before.generation + 1) & 0xFFFF_FFFF
@@ -169,3 +169,8 @@ class Role:
 def name_of(rank: int) -> str:
     """``the writer`` or ``reader 3``."""
     return "the writer" if rank == -1 else f"reader {rank}"
+
+
+def others_than(rank: int) -> str:
+    """What becomes of those who want the role of one that has it already."""
+    return "a ring has one writer" if rank == -1 else "another reader needs a rank of its own"

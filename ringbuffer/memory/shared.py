@@ -286,6 +286,10 @@ class Segment:
         start = self.layout.entry_offset(block_index)
         return self._view[start + 1 : start + self.layout.entry_bytes]
 
+    def bytes_at(self, offset: int, size_bytes: int) -> bytes:
+        """A copy of some bytes of the segment."""
+        return bytes(self._view[offset : offset + size_bytes])
+
     def whole(self) -> memoryview:
         """All of the segment, writable."""
         return self._view[:]

@@ -5,28 +5,27 @@ same rows, and were written apart. :func:`compare` walks, breadth first, through
 the other; wherever they come, both must offer the same steps, one to one, that lead to the same states and break the same
 properties. On the way it evaluates what it is given to watch: the invariant conjunct by conjunct, statements, a refinement.
 
-Rules: a state of the encoder is compared by :func:`image`, the explorer's state that it stands for; ghosts that the explorer
-does not have (``base``, the log before the cursors) are kept by the encoder alone, and tell pairs apart: what is watched judges
-them. No pair behind a step that breaks a property is visited, and after such a step what is owed is not compared, because the
-oracle strikes out what was broken and the encoder does not. Limits: sequential consistency, one size of ring at a time;
-messages have lasting numbers, so states grow without end, and a walk ends at a bound on how many fills have begun: it says
-nothing of later ones. A bound on pairs, for samples, makes a walk incomplete, and the result says so.
+Rules: a state of the encoder is compared by its image (``images.py``), the explorer's state that it stands for; ghosts that the
+explorer does not have are kept by the encoder alone, and tell pairs apart: what is watched judges them. No pair behind a step
+that breaks a property is visited, and after such a step what is owed is not compared, because the oracle strikes out what was
+broken and the encoder does not. Limits: sequential consistency, one size of ring at a time; messages have lasting numbers, so
+states grow without end, and a walk ends at a bound on how many fills have begun: it says nothing of later ones. A bound on
+pairs, for samples, makes a walk incomplete, and the result says so.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import chain
-from typing import Any, Final, NamedTuple, Protocol, TypeAlias, cast
+from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 
 from ringbuffer import state as explorer
-from ringbuffer.memory.base import Shape
 from ringbuffer.model import Model
+from ringbuffer.proof.images import fields_of, image, key_of, lifted
 from ringbuffer.proof.invariant import INVARIANT, Facts
 from ringbuffer.proof.logic import Concrete, Logic, Term
 from ringbuffer.proof.relation import Neighbours, Relation, Step
-from ringbuffer.proof.vocabulary import FIELDS, GHOSTS, UNKNOWN, WRITER, State, Table, Who, table_of, tabulated
+from ringbuffer.proof.vocabulary import GHOSTS, WRITER, State, Who, tabulated
 from ringbuffer.protocol import PROTOCOL, Edge, Instruction, Variant
 
 FILLS_MAX: Final = 3
@@ -129,49 +128,6 @@ def validate(readers: int, blocks: int, words: int, *, fills: int = FILLS_MAX, e
     return compare(PROTOCOL, readers, blocks, words, fills=fills, states=INVARIANT, elsewhere=elsewhere)
 
 
-def lifted(state: explorer.State, shape: Shape, logic: Concrete) -> State:
-    """The encoder's state for an explorer's initial state: what that says, and ghosts that say that nothing has happened."""
-    memory, (writer, *readers) = cast("tuple[int, ...]", state.memory), state.actors
-    values: dict[str, Callable[..., Term]] = {
-        **dict.fromkeys(GHOSTS, lambda *_: 0),
-        "log": lambda _: UNKNOWN,
-        "written": lambda b: memory[shape.flag(b, 0)],
-        "read": lambda b, r: memory[shape.flag(b, 1 + r)],
-        "payload": lambda b, w: memory[shape.word(b, w)],
-        "writer.lock": lambda: memory[shape.lock(0)],
-        "reader.lock": lambda r: memory[shape.lock(1 + r)],
-        "writer.todo": lambda other: bool(writer.todo >> other & 1),
-        "reader.todo": lambda r, other: bool(readers[r].todo >> other & 1),
-    }
-    for name in explorer.Actor._fields:
-        values.setdefault(f"writer.{name}", lambda name=name: getattr(writer, name))
-        values.setdefault(f"reader.{name}", lambda r, name=name: getattr(readers[r], name))
-    return State(logic, {name: table_of(logic, name, values[name]) for name in FIELDS})
-
-
-def image(state: State, shape: Shape) -> explorer.State:
-    """The explorer's state that a state of the encoder, in tables, stands for."""
-    written, read, payload, log, cursors = (_key(state, name) for name in ("written", "read", "payload", "log", "cursor"))
-    count, accepted = shape.readers, state["accepted"]()
-    flags = [(flag, *read[count * b : count * (b + 1)]) for b, flag in enumerate(written)]
-    locks = (*_key(state, "writer.lock"), *_key(state, "reader.lock"))
-    actors = (*_actors(state, "writer", 1), *_actors(state, "reader", count))
-    owed = tuple([log[cursor:accepted] for cursor in cursors])
-    return explorer.State((*chain(*flags), *payload, *locks), actors, owed, 0, state["begun"](), 0)
-
-
-def _actors(state: State, role: str, count: int) -> Iterator[explorer.Actor]:
-    """The actors of one side, as the explorer has them."""
-    pcs, blocks, todo, zeros, words, messages = (_key(state, f"{role}.{name}") for name in explorer.Actor._fields)
-    size = len(todo) // count
-    bits = [sum(1 << at for at in range(size) if todo[size * one + at]) for one in range(count)]
-    return map(explorer.Actor, pcs, blocks, bits, zeros, words, messages)
-
-
-def _key(state: State, name: str) -> tuple[Term, ...]:
-    return cast("Table", state[name]).key
-
-
 class Fault(Exception):
     """The two disagree, or what is watched does not hold."""
 
@@ -217,12 +173,12 @@ class Pair:
 
     def __str__(self) -> str:
         """What is not 0 of the explorer's state, and the encoder's ghosts."""
-        named = [f"{name} = {value}" for name, value in _named(self.model, self.explored) if value]
+        named = [f"{name} = {value}" for name, value in fields_of(self.model, self.explored) if value]
         return ", ".join([*named, *self.ghosts()])
 
     def ghosts(self) -> list[str]:
         """The encoder's ghosts, but for those that the explorer's state says, too."""
-        return [f"{name} = {_key(self.encoded, name)}" for name in GHOSTS if name != "begun"]
+        return [f"{name} = {key_of(self.encoded, name)}" for name in GHOSTS if name != "begun"]
 
 
 @dataclass
@@ -280,7 +236,7 @@ class Walk:
 
     def named(self, found: Any) -> Iterator[tuple[str, object]]:
         """What is compared, with names that a person knows."""
-        return _named(self.model, found)
+        return fields_of(self.model, found)
 
     def run(self) -> Comparison:
         """Visit pair after pair, until there is no new one, a fault, or too many."""
@@ -319,7 +275,7 @@ class Walk:
         }
 
     def _meet(self, pair: Pair) -> None:
-        key = (pair.explored, tuple([_key(pair.encoded, name) for name in GHOSTS]))
+        key = (pair.explored, tuple([key_of(pair.encoded, name) for name in GHOSTS]))
         if key not in self.seen:
             self.seen.add(key)
             self.pairs.append(pair)
@@ -383,22 +339,6 @@ class Walk:
         for (name, one), (_, other) in zip(self.named(expected), self.named(found), strict=True):
             if one != other:
                 yield f"{name} becomes {other} to the encoder, and {one} to the explorer"
-
-
-def _named(model: Model, state: explorer.State) -> Iterator[tuple[str, object]]:
-    """Every field of an explorer's state, with a name that a person knows."""
-    shape = model.shape
-    for b in range(shape.blocks):
-        yield f"written[{b}]", state.memory[shape.flag(b, 0)]
-        for r in range(shape.readers):
-            yield f"read[{b}][{r}]", state.memory[shape.flag(b, 1 + r)]
-        yield f"payload[{b}]", model.memory.payload(state.memory, b)
-    for actor, me in enumerate(state.actors):
-        name = model.actor_name(actor)
-        yield from ((f"{name}'s {one}", value) for one, value in me._asdict().items())
-        yield f"{name}'s lock", state.memory[shape.lock(actor)]
-    yield from ((f"owed to reader {r}", queue) for r, queue in enumerate(state.owed))
-    yield "begun", state.begun
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -24,7 +24,7 @@ READERS_MAX: Final = 64
 BLOCKS_MAX: Final = 1000
 CHUNK_BYTES_MIN, CHUNK_BYTES_MAX = 64, 1 << 20
 MESSAGES_MAX: Final = 1_000_000_000
-COLUMNS: Final = ("reader", "received", "torn", "lost", "repeated", "reordered", "re-attached", "replaced", "killed", "in hand")
+COLUMNS: Final = ("reader", "received", "torn", "lost", "repeated", "reordered", "re-attached", "replaced", "killed", "taken")
 
 
 def add_soak(parser: argparse.ArgumentParser) -> None:
@@ -33,7 +33,8 @@ def add_soak(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Run the ring for a long time, with messages of all sizes and kinds, pauses, ends that close and attach anew, and"
         " readers that are killed and replaced, and check every byte of every message in every reader. A message that a killed"
-        " reader had in its hands is lost to that reader alone (column: in hand)."
+        " reader had taken, and so marked as read, is lost to that reader alone (column: taken); one that it had in hand and"
+        " not marked comes again."
     )
     messages, every = _whole(1, MESSAGES_MAX), _whole(0, MESSAGES_MAX)
     parser.add_argument("--messages", type=messages, default=1_000_000, metavar="M", help="to send (default: 1000000)")
@@ -81,8 +82,8 @@ def command_of(plan: Plan) -> str:
 
 
 def _show(sent: int, seconds: float, crew: Crew) -> None:
-    killed, in_hand = (sum(getattr(place, name) for place in crew.places) for name in ("killed", "in_hand"))
-    counts = f"{killed} readers killed, {in_hand} messages in their hands, {len(crew.faults)} faults"
+    killed, taken = (sum(getattr(place, name) for place in crew.places) for name in ("killed", "taken"))
+    counts = f"{killed} readers killed, {taken} messages taken by them, {len(crew.faults)} faults"
     print(f"{seconds:.0f} s: {sent:,} sent, {sent / seconds:,.0f} messages/s; {counts}", file=sys.stderr, flush=True)
 
 
@@ -100,7 +101,7 @@ def _lines(plan: Plan, findings: Findings) -> list[str]:
     writer = (
         f"the writer attached anew {findings.writer_reattached:,} times, and was told of killed readers {findings.told:,} times"
     )
-    said = "each message once, in order, whole, but for those in the hands of killed readers"
+    said = "each message once, in order, whole, but for those that killed readers had taken"
     if not findings.clean:
         said = f"FAULT: {findings.first_fault}"
     return [sent, *table, writer, *findings.waits, said, *([] if findings.clean else [f"repeat with: {command_of(plan)}"])]

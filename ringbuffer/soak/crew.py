@@ -5,7 +5,7 @@ Some successors come at once; others let the writer run into the gap that a kill
 
 A killed reader leaves a number behind, of the message that was due, and its position in the ring. From these follows what its
 successor must get: if nothing of the message due was marked as read, that message; if some of it was, the next one, and the
-message due is lost to the killed reader, which had it in its hands, and to nobody else. More than that must not be gone.
+message due is lost to the killed reader, which had marked it as read, and to nobody else. More than that must not be gone.
 
 Rules: processes are ended by their own handles; every wait is bounded. Limits: a process is killed at a moment that is up to
 the machine; row by row that is done elsewhere (``checker/kills.py``).
@@ -85,8 +85,8 @@ class Place:
     """Whether the last one was killed, and its successor has not attached yet."""
     killed: int = 0
     replaced: int = 0
-    in_hand: int = 0
-    """Messages that killed readers had in their hands."""
+    taken: int = 0
+    """Messages that killed readers had taken: marked as read, and not told of yet."""
 
 
 @dataclass(slots=True)
@@ -239,7 +239,7 @@ class Crew:
                 f" block {begins_at(due)} of the stream, and its successor goes on at {resumes}"
             )
             return
-        place.in_hand += 1
+        place.taken += 1
         place.words[NEXT] = due + 1
 
     # ---- What there is to say ------------------------------------------------------------------------------------------------

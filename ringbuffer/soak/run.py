@@ -56,7 +56,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class ReaderFindings:
-    """What one rank's readers found. ``in_hand``: messages that were lost to killed readers, which had them in their hands."""
+    """What one rank's readers found. ``taken``: messages that were lost to killed readers, which had marked them as read."""
 
     rank: int
     received: int
@@ -67,7 +67,7 @@ class ReaderFindings:
     reattached: int
     replaced: int
     killed: int
-    in_hand: int
+    taken: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +85,9 @@ class Findings:
 
     @property
     def clean(self) -> bool:
-        """Whether every reader got every message once, in order, whole, but for those in the hands of the killed."""
+        """Whether every reader got every message once, in order, whole, but for those that the killed had taken."""
         return not self.first_fault and all(
-            one.received + one.in_hand == self.messages and not (one.torn or one.lost or one.repeated or one.reordered)
+            one.received + one.taken == self.messages and not (one.torn or one.lost or one.repeated or one.reordered)
             for one in self.readers
         )
 
@@ -288,7 +288,7 @@ class _Run:
         """What was found."""
         readers = tuple(_findings_of(rank, place) for rank, place in enumerate(self.crew.places))
         fault = self.crew.faults[0] if self.crew.faults else ""
-        if not fault and any(one.received + one.in_hand != self.plan.messages for one in readers):
+        if not fault and any(one.received + one.taken != self.plan.messages for one in readers):
             fault = "the counts of the messages do not add up"
         return Findings(
             readers,
@@ -307,7 +307,7 @@ def _findings_of(rank: int, place: Place) -> ReaderFindings:
     lost, repeated = words[LOST], words[REPEATED]
     return ReaderFindings(
         rank,
-        words[NEXT] - place.in_hand - lost + repeated,
+        words[NEXT] - place.taken - lost + repeated,
         words[TORN],
         lost,
         repeated,
@@ -315,5 +315,5 @@ def _findings_of(rank: int, place: Place) -> ReaderFindings:
         words[REATTACHED],
         place.replaced,
         place.killed,
-        place.in_hand,
+        place.taken,
     )

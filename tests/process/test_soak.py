@@ -113,8 +113,8 @@ def test_a_short_run_with_all_that_happens_is_clean() -> None:
     assert findings.sent == plan.messages
     assert sum(one.killed for one in findings.readers) >= 1
     assert sum(one.killed + one.replaced for one in findings.readers) >= 2
-    assert all(one.received + one.in_hand == plan.messages for one in findings.readers)
-    assert sum(one.in_hand for one in findings.readers) <= sum(one.killed for one in findings.readers)
+    assert all(one.received + one.taken == plan.messages for one in findings.readers)
+    assert sum(one.taken for one in findings.readers) <= sum(one.killed for one in findings.readers)
     assert min(findings.writer_reattached, *(one.reattached for one in findings.readers)) >= 1
 
 
@@ -237,7 +237,7 @@ def test_the_account_of_a_killed_reader_is_exact() -> None:
                 words[0] = due
                 place = crews.Place(None, words, was_killed=True)  # type: ignore[arg-type]
                 crew._account(0, place)
-                assert (words[0], place.in_hand, len(crew.faults)) == expected
+                assert (words[0], place.taken, len(crew.faults)) == expected
 
 
 @pytest.mark.parametrize(("was_killed", "left"), [(False, False), (True, True), (True, False)])

@@ -58,8 +58,12 @@ class Interrupted:
     """The opcode at which the interrupt was raised."""
 
 
-def interrupt(call: Callable[[], Any], opcode: int) -> Interrupted:
-    """Make the call; the interrupt is pending from its opcode number ``opcode`` on."""
+def interrupt(call: Callable[[], Any], opcode: int, meanwhile: Callable[[], object] | None = None) -> Interrupted:
+    """Make the call; the interrupt is pending from its opcode number ``opcode`` on.
+
+    ``meanwhile``: what runs in place of the interrupt, and the call goes on after it. At the same places CPython gives its lock
+    to another thread, so this stands for what another thread does there.
+    """
     outcome = Interrupted(untouched=True)
     path = outcome.path
 
@@ -84,7 +88,9 @@ def interrupt(call: Callable[[], Any], opcode: int) -> Interrupted:
         outcome.at = frame.f_code, frame.f_lasti
         if frame.f_code is not interrupt.__code__:
             outcome.place = frame.f_code.co_name
-        raise KeyboardInterrupt
+        if meanwhile is None:
+            raise KeyboardInterrupt
+        meanwhile()
 
     traced_before, handled_before = sys.gettrace(), signal.signal(signal.SIGINT, handler)
     sys._getframe().f_trace_opcodes = True
@@ -105,10 +111,11 @@ def interrupt(call: Callable[[], Any], opcode: int) -> Interrupted:
     return outcome
 
 
-def sweep(call: Callable[[], Any], *must_meet: str) -> Iterator[Interrupted]:
+def sweep(call: Callable[[], Any], *must_meet: str, meanwhile: Callable[[], object] | None = None) -> Iterator[Interrupted]:
     """Make the call again and again, interrupted at one place later each time, until it ends untouched, as the first one does.
 
-    Raises ``AssertionError`` at the end unless the interrupts have met each of the functions ``must_meet``.
+    ``meanwhile``: as for :func:`interrupt`. Raises ``AssertionError`` at the end unless the interrupts have met each of the
+    functions ``must_meet``.
     """
     met: set[str] = set()
     opcode, whole, other_ways = 1, Interrupted(), 0
@@ -116,7 +123,7 @@ def sweep(call: Callable[[], Any], *must_meet: str) -> Iterator[Interrupted]:
         if other_ways < OTHER_WAYS_MAX and not whole.path:
             whole = interrupt(call, sys.maxsize)
             yield whole
-        outcome = interrupt(call, opcode)
+        outcome = interrupt(call, opcode, meanwhile)
         if outcome.untouched:
             break
         met.add(outcome.place)

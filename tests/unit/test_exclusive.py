@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from support import LONG_SECONDS, Background, Calling, MakeRing, assert_goes_on, ends_of, held, lies_down, state
 
-from ringbuffer import ShmRingBufferIO, endpoint
-from ringbuffer.endpoint import waiter
+from ringbuffer import ShmRingBufferIO
+from ringbuffer.endpoint import usage, waiter
 from ringbuffer.errors import ClosedError, EndpointBusyError, FrameError, WaitCancelledError, WaitTimeoutError
 from ringbuffer.waiting import YIELD_SECONDS_MAX, WaitOptions
 
@@ -165,7 +165,7 @@ def test_close_wakes_a_waiter(rank: int, use: str, what: str, make_ring: MakeRin
     ends, thread = asleep(make_ring, rank, use)
     ring = ends[rank].buffer
     (ends[rank] if what == "endpoint" else ring).close()
-    with pytest.raises(ClosedError, match=ring.name):
+    with pytest.raises(ClosedError, match=f"of ring {ring.name} was closed, by another thread .* while a call on it waited"):
         thread.outcome()
     ring.close()
 
@@ -242,7 +242,7 @@ def test_cancel_in_the_middle_of_a_large_message_leaves_it_unfinished(make_ring:
 
 def test_close_during_a_call_can_be_done_again(make_ring: MakeRing, monkeypatch: pytest.MonkeyPatch) -> None:
     """A call that does not end keeps the endpoint from closing; once it has ended, closing lets go of the memory."""
-    monkeypatch.setattr(endpoint, "LEAVE_SECONDS", 0.01)
+    monkeypatch.setattr(usage, "LEAVE_SECONDS", 0.01)
     ring = make_ring()
     writer, reader = ends_of(ring)
     inside, go_on = threading.Event(), threading.Event()

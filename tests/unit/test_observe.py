@@ -24,7 +24,7 @@ from ringbuffer.errors import SegmentAccessError, SegmentFormatError, SegmentMis
 from ringbuffer.memory import holding
 from ringbuffer.memory.layout import CACHE_LINE_BYTES, HEADER_BYTES, LAYOUT_VERSION, PARTICIPANT, Header, Layout, field_sizes
 from ringbuffer.memory.shared import NAME_PREFIX, Segment
-from ringbuffer.observe import BLOCKS_LOOKED_AT_MAX, Frame, Snapshot, State, observe, segments, snapshot_of
+from ringbuffer.observe import BLOCKS_LOOKED_AT_MAX, Frame, Look, Snapshot, State, look_at, observe, segments
 from ringbuffer.protocol import Case
 from ringbuffer.verdict import is_stuck, verdict, wait_sentence
 
@@ -154,31 +154,21 @@ def test_a_process_that_is_killed_is_seen_to_be_dead(write: Write) -> None:
 def test_one_who_has_the_segment_mapped_sees_the_same_and_its_own_roles(make_ring: MakeRing) -> None:
     ring = make_ring(2, max_chunks=3)
     layout = ring.segment.layout
-    descriptor = os.open(SHM / ring.name, os.O_RDWR)
     offset = layout.participant_offset(1)
-    try:
-        with ring.segment.whole() as view:
-            assert holding.hold(descriptor, offset)
-            view[offset : offset + PARTICIPANT.size] = PARTICIPANT.pack(0, 0, 1, 0, os.getpid(), 1, 0)
-            mapped = snapshot_of(view, layout, descriptor, ring.name)
-            assert mapped.participant(1).state is State.HELD
-            assert mapped == observe(ring.name)
-            few = snapshot_of(view, layout, descriptor, ring.name, [2])
-            assert [block.index for block in few.blocks] == [0, 2], "the one asked for, and where the participants stand"
-            assert few.block(2) == mapped.block(2)
-            with pytest.raises(KeyError):
-                few.block(1)
-            view[9] ^= 1
-            damaged = snapshot_of(view, layout, descriptor, ring.name)
-            assert "version" in damaged.damage[0]
-            assert damaged.participants == mapped.participants
-            view[9] ^= 1
-        before = len([*Path("/proc/self/fd").iterdir()])
-        with ring.segment.whole() as view:
-            snapshot_of(view, layout, descriptor, ring.name)
-        assert len([*Path("/proc/self/fd").iterdir()]) == before
-    finally:
-        os.close(descriptor)
+    assert holding.hold(ring.segment.descriptor, offset)
+    with ring.segment.whole() as view:
+        view[offset : offset + PARTICIPANT.size] = PARTICIPANT.pack(0, 0, 1, 0, os.getpid(), 1, 0)
+    look = look_at(ring.segment)
+    assert look.participant(1).state is State.HELD
+    found = observe(ring.name)
+    assert (tuple(map(look.participant, range(-1, 2))), tuple(map(look.block, range(3)))) == (found.participants, found.blocks)
+    assert look.block_of(1) is look.block(0), "what was seen, stays as it was seen"
+    assert look.has_name
+    ring.unlink()
+    assert (look.has_name, look_at(ring.segment).has_name) == (True, False)
+    before = len([*Path("/proc/self/fd").iterdir()])
+    look_at(ring.segment).participant(0)
+    assert len([*Path("/proc/self/fd").iterdir()]) == before
 
 
 @pytest.mark.parametrize("changes", ["frame", "flag", "frame of another lap"])
@@ -198,11 +188,7 @@ def test_a_frame_that_changes_while_it_is_looked_at_is_not_shown(changes: str, w
                 ring.frame(0, 1, 5 if changes == "frame of another lap" else 6)
         return found
 
-    descriptor = os.open(ring.path, os.O_RDONLY)
-    look_at_it = observing._Look(ring.name, ring.layout, read, descriptor)
-    header = Header.of(ring.layout, initial_read_flag=0, creator_pid=1, identity=bytes(16))
-    (block,) = look_at_it.snapshot(header, ()).blocks
-    os.close(descriptor)
+    block = Look(ring.name, ring.layout, read, lambda _: False, lambda: False).block(0)
     assert (block.is_changing, block.frame, block.damage) == (True, None, "")
     assert len(looks) == (1 if changes == "flag" else 2)
 
@@ -435,12 +421,12 @@ def test_whatever_the_bytes_are_a_look_says_something(
         else:
             with pytest.raises(SegmentFormatError):
                 look(ring)
-        view = memoryview(bytearray(content.ljust(layout.total_bytes, b"\0")))
-        descriptor = os.open(ring.path, os.O_RDWR)
-        try:
-            looks.append(snapshot_of(view, layout, descriptor, ring.name))
-        finally:
-            os.close(descriptor)
+        mapped = content.ljust(layout.total_bytes, b"\0")
+        at_hand = Look(ring.name, layout, lambda start, count: mapped[start : start + count], lambda _: False, lambda: False)
+        for rank in range(-1, layout.n_reader):
+            assert "has waited 1.5 s for block 2" in wait_sentence(at_hand, rank, 2, 1.5)
+        header = Header.of(layout, initial_read_flag=0, creator_pid=1, identity=bytes(16))
+        looks.append(at_hand.snapshot(header, creator_lives=False))
         for found in looks:
             assert is_stuck(found) in (True, False)
             assert verdict(found)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import array
 import contextlib
 import gc
-import pickle
 import struct
 import sys
 from collections.abc import Callable, Iterator
@@ -232,13 +231,13 @@ def test_message_that_is_kept_comes_first_and_to_a_call_that_can_give_it(
     for take in ("dequeue", "read"):
         writer.enqueue(sent, timeout=0)
         if way == "pending":
-            reader._receive(pickle.loads)  # and here the interrupt comes
+            next(reader._objects)  # and here the interrupt comes
         else:
 
             def interrupt() -> None:
                 raise KeyboardInterrupt
 
-            reader._receive = reader._shut
+            reader._objects = reader._messages = reader._nothing
             with monkeypatch.context() as patched:
                 patched.setattr(reader._inbox, "forget", interrupt)
                 with pytest.raises(KeyboardInterrupt):

@@ -100,7 +100,7 @@ def test_writer_fills_the_ring_and_then_hears_which_reader_is_gone(timeout: floa
     for _ in range(2):
         error = lost(ends[0], 1, timeout)
         assert (error.block_index, error.case, error.left) == (0, Case.PARTLY_READ, False)
-        assert "evict(1) lets the writer go on without it" in str(error)
+        assert "evict(1) lets the writer go on" in str(error)
         assert [ring.flags(block) for block in range(BLOCKS)] == before
     second = ShmRingBufferIO(ring, 1)
     assert [second.dequeue(timeout=0) for _ in range(BLOCKS)] == [*range(BLOCKS)]
@@ -152,7 +152,7 @@ def test_who_has_left_is_waited_for_as_long_as_it_can_be_followed(rank: int, mak
         waiter.enqueue("one")
     other.close()
     name = "reader 0" if rank == -1 else "the writer"
-    says = f"{name} \\(pid {os.getpid()}\\) has closed its end .* s ago, and has no successor yet"
+    says = f"{'reader rank 0' if rank == -1 else 'it'} \\(pid {os.getpid()}\\),?( which)? left .* s ago"
     with pytest.raises(WaitTimeoutError, match=says):
         waiter.broadcast_object("not sent", timeout=0)
     ring.unlink()
@@ -169,11 +169,11 @@ def test_who_never_came_is_waited_for(rank: int, make_ring: MakeRing) -> None:
     waiter = ShmRingBufferIO(ring, rank)
     if rank == -1:
         waiter.enqueue("one")
-    others = ["reader 0", "reader 1"] if rank == -1 else ["the writer"]
+    others = ["reader 0", "reader 1"] if rank == -1 else ["it"]
     with pytest.raises(WaitTimeoutError) as caught:
         waiter.broadcast_object("not sent", timeout=0)
     for other in others:
-        assert f"nobody has ever been {other}" in str(caught.value)
+        assert f"{other} has not come yet" in str(caught.value)
     ring.unlink()
     with pytest.raises(WaitTimeoutError):
         waiter.broadcast_object("not sent", timeout=0)

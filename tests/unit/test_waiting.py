@@ -30,7 +30,7 @@ from ringbuffer.waiting import (
     warning_interval_seconds,
 )
 
-BAD_TIMEOUTS = [-1, -0.001, math.nan, -math.inf, "1", b"1", [], (1,), object(), 1j, 10**400]
+BAD_TIMEOUTS = [True, False, -1, -0.001, math.nan, -math.inf, "1", b"1", [], (1,), object(), 1j, 10**400]
 CALLS: dict[str, Callable[[ShmRingBufferIO, Any], object]] = {
     "enqueue": lambda end, timeout: end.enqueue("not sent", timeout=timeout),
     "acquire_write": lambda end, timeout: end.acquire_write(timeout=timeout).__enter__(),
