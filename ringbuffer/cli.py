@@ -153,7 +153,7 @@ def _parser() -> argparse.ArgumentParser:
     cleaning.add_arguments(commands.add_parser("clean", help="remove rings whose creators are gone, after showing them"))
     add_bench(commands.add_parser("bench", help="measure the ring beside other ways to broadcast"))
     add_soak(commands.add_parser("soak", help="run the ring for a long time, with all that may happen to it, and check all"))
-    _add_spec(commands.add_parser("spec", help="keep the generated parts of the specification up to date"))
+    _add_spec(commands.add_parser("spec", help="keep the generated parts of the specification up to date; the explorer page"))
     return parser
 
 
@@ -369,14 +369,25 @@ def _replay(options: argparse.Namespace) -> int:
 
 def _add_spec(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=_spec)
-    parser.description = "The specification's tables and diagrams are generated from the protocol's tables."
+    parser.description = (
+        "The specification's tables and diagrams are generated from the protocol's tables, and so is the explorer page: the"
+        " protocol to click through."
+    )
     action = parser.add_mutually_exclusive_group(required=True)
     action.add_argument("--check", action="store_true", help="fail if a generated part is out of date")
     action.add_argument("--write", action="store_true", help="bring every generated part up to date")
+    action.add_argument(
+        "--html", metavar="OUT", help="write the explorer page: the protocol to click through (- for standard output)"
+    )
     parser.add_argument("--folder", type=Path, default=Path("spec"), help="where the chapters are (default: spec)")
 
 
 def _spec(options: argparse.Namespace) -> int:
+    if options.html is not None:
+        from ringbuffer.explorer.page import page as explorer_page
+
+        replay.save(options.html, explorer_page(jobs=os.cpu_count() or 1))
+        return EXIT_HOLDS
     stale = specification.update(options.folder, write=options.write)
     for line in stale:
         print(line)

@@ -1,9 +1,9 @@
-"""The graph of states behind one combination: every state that the model reaches without breaking a property, and one step more.
+"""The graph of states behind one combination: every state that the model reaches without breaking a property, and a step more.
 
-Rules: states are numbered in the order of a breadth-first search, so the same tables give the same numbers; nothing is reduced,
-so that actors and blocks keep their names on every path. A state that is reached only by breaking something is kept, but not
-what follows from it; only a counterexample that goes on there is kept (:meth:`StateGraph.keep`). Limits: the whole graph is in
-memory.
+Rules: states are numbered in the order of a breadth-first search, so the same tables give the same numbers; nothing is
+reduced, so that actors and blocks keep their names on every path. A state that is reached only by breaking something is
+kept, but not what follows from it; only a counterexample that goes on there is kept (:meth:`StateGraph.keep_path`). Limits: the
+whole graph is in memory.
 """
 
 from __future__ import annotations

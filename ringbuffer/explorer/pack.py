@@ -1,7 +1,7 @@
 """A graph of states, described and made small: tables of parts that many states share, and columns of numbers into them.
 
-Rules: the same graph gives the same bytes; what is packed is plain JSON, deflated, in base64, one piece for each combination, so
-that the page unpacks only what is looked at. Limits: none of it says anything that the model has not said.
+Rules: the same graph gives the same bytes; what is packed is plain JSON, deflated, in base64, one piece for each combination,
+so that the page unpacks only what is looked at. Limits: none of it says anything that the model has not said.
 """
 
 from __future__ import annotations
@@ -71,8 +71,8 @@ def unpack(graph: str) -> dict[str, Any]:
 def exported(graph: StateGraph, found: Findings) -> dict[str, Any]:
     """The graph as plain JSON values.
 
-    ``columns``: for each state the numbers of its blocks, then of its actors, then of why they wait, then of what the memory keeps
-    for them. ``counts``: how many steps each state has; ``what`` and ``to``: their descriptions and where they lead, as a
+    ``columns``: for each state the numbers of its blocks, then of its actors, then of why they wait, then of what the memory
+    keeps for them. ``counts``: how many steps each state has; ``what`` and ``to``: their descriptions and where they lead, as a
     distance from the number of their own state, ``null`` where that state is not kept.
     """
     teller, watch = Teller(graph.model), Watch(graph.model)
@@ -85,7 +85,7 @@ def exported(graph: StateGraph, found: Findings) -> dict[str, Any]:
             [
                 *(blocks.number(teller.block(state, block, names)) for block in range(graph.model.setup.blocks)),
                 *(actors.number(teller.actor(state, actor, names)) for actor in everybody),
-                *(waits.number(watch.why(state, actor, teller.place)) for actor in everybody),
+                *(waits.number(watch.why(state, actor, graph.steps[number], teller.place)) for actor in everybody),
                 *(memories.number(teller.memory(state, actor, names)) for actor in everybody),
             ]
         )

@@ -1,8 +1,8 @@
 """Counterexamples: the shortest runs that the explorer finds, as paths in a graph of states.
 
 The explorer numbers messages and marks stores, the graph does not; a path is found again by what its steps do, as
-``checker/realize.py`` finds runs again. Rules: a path that is returned has been run on the graph's own model. Limits: liveness is
-judged under ``sc`` and ``tso``, and where that takes more than :data:`STATES_MAX` states it is left open.
+``checker/realize.py`` finds runs again. Rules: a path that is returned has been run on the graph's own model. Limits: liveness
+is judged under ``sc`` and ``tso``, and where that takes more than :data:`STATES_MAX` states it is left open.
 """
 
 from __future__ import annotations

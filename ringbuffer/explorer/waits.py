@@ -8,8 +8,10 @@ shipped ones. Limits: it says what would let the actor get past that look, not t
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+from ringbuffer.memory.release_acquire import Views
 from ringbuffer.memory.tso import Buffered
 from ringbuffer.model import Model
 from ringbuffer.protocol import Kind, Row
@@ -35,15 +37,16 @@ class Watch:
         self._alone: dict[Any, tuple[Obstacle, ...]] = {}
         self._texts: dict[Any, str] = {}
 
-    def why(self, state: State, actor: int, place: Any) -> str:
-        """Why an actor waits in a state, in words; empty if it does not. ``place``: names a location."""
+    def why(self, state: State, actor: int, steps: Sequence[Transition], place: Callable[[int], str]) -> str:
+        """Why an actor waits in a state with those steps, in words; empty if it does not. ``place``: names a location."""
         me = state.actors[actor]
         if not self._looks(actor, me.pc):
-            return "" if self.model.can_step(state, actor) else self._held_up(actor)
-        key = (getattr(state.memory, "known", state.memory), actor, me)
-        if key not in self._alone:
-            self._alone[key] = self._obstacles(state, actor)
-        obstacles = self._alone[key]
+            stands = any(step.choice[0] == actor and step.choice[1] >= 0 for step in steps)
+            return "" if stands else self._held_up(actor)
+        looked = (self._flags(state, actor), actor, me)
+        if looked not in self._alone:
+            self._alone[looked] = self._obstacles(state, actor)
+        obstacles = self._alone[looked]
         if not obstacles:
             return ""
         key = (actor, obstacles, getattr(state.memory, "buffers", None))
@@ -51,6 +54,15 @@ class Watch:
             explained = (self._explained(state, actor, one, place) for one in obstacles)
             self._texts[key] = f"{_capital(the(self.model.actor_name(actor)))} waits: {' '.join(explained)}"
         return self._texts[key]
+
+    def _flags(self, state: State, actor: int) -> Any:
+        """All of the memory that decides what an actor's looks find."""
+        count = self.model.shape.flag_count
+        if isinstance(state.memory, Views):
+            return state.memory.known
+        if isinstance(state.memory, Buffered):
+            return state.memory.cells[:count], state.memory.buffers[actor]
+        return state.memory[:count]
 
     def _looks(self, actor: int, pc: int) -> bool:
         return self.model.programs[actor][pc].row.access.kind is Kind.LOAD
@@ -77,7 +89,7 @@ class Watch:
         locations = self.model.locations_of(actor, me.pc, me.block)
         return Obstacle(row, locations[detail if row.access.is_several else 0], step.value)
 
-    def _explained(self, state: State, actor: int, obstacle: Obstacle, place: Any) -> str:
+    def _explained(self, state: State, actor: int, obstacle: Obstacle, place: Callable[[int], str]) -> str:
         row, location, value = obstacle
         found = f"{row.id} finds {place(location)} at {value}."
         on_its_way = self._on_its_way(state, actor, location, value)
