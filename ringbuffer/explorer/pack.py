@@ -89,8 +89,10 @@ def exported(graph: StateGraph, found: Findings) -> dict[str, Any]:
                 *(memories.number(teller.memory(state, actor, names)) for actor in everybody),
             ]
         )
+        last = {step.choice[:2]: step.choice for step in graph.steps[number]}
         for step in graph.steps[number]:
-            what.append(steps.number(teller.step(state, step, names)))
+            newest = last[step.choice[:2]] == step.choice
+            what.append(steps.number(teller.step(state, step, names, newest=newest)))
             target = graph.target(step)
             to.append(None if target == NOT_KEPT else target - number)
     return {

@@ -330,12 +330,12 @@
   function showLast(taken, state, before) {
     const step = taken[at.cursor - 1];
     if (!step) {
-      byId("last").replaceChildren(element("p", { class: "note",
-        text: at.start ? "Earlier steps are no longer kept." : "Nobody has taken a step. Press a step on the left, or the key of its number." }));
+      byId("told").replaceChildren(element("p", { class: "note",
+        text: at.start ? "Earlier steps are no longer kept." : "Nobody has taken a step. Press one of the numbered steps, or the key of its number." }));
       return;
     }
     const made = changes(state, before);
-    byId("last").replaceChildren(element("h3", { text: `Step ${at.cursor}: ${graph.names[step.actor]} ${step.row}` }),
+    byId("told").replaceChildren(element("h3", { text: `Step ${at.cursor}: ${graph.names[step.actor]} ${step.row}` }),
       element("p", { text: step.sentence }), ...[step.note, ...made].filter(Boolean).map((text) => element("p", { class: "note", text })));
   }
 

@@ -13,6 +13,7 @@ from html import escape
 from typing import Any, Final
 
 from ringbuffer.checker.parallel import answers
+from ringbuffer.errors import GeometryError
 from ringbuffer.explorer.menu import MEMORIES, OFFERS, SIZES, Combination, combinations
 from ringbuffer.explorer.pack import Packed, pack
 from ringbuffer.explorer.words import breach
@@ -53,7 +54,9 @@ _KEYS: Final = (
 
 
 def page(chosen: Iterable[Combination] | None = None, jobs: int = 1) -> str:
-    """The page with these combinations (by default with all). ``jobs``: how many processes explore at once."""
+    """The page with these combinations (by default with all). ``jobs``: how many processes explore at once.
+
+    Raises :class:`GeometryError` if it would have :data:`PAGE_BYTES_MAX` bytes or more."""
     every = list(combinations())
     wanted = every if chosen is None else list(chosen)
     packed = {one.id: one for one in answers(pack, wanted, jobs)}
@@ -62,7 +65,10 @@ def page(chosen: Iterable[Combination] | None = None, jobs: int = 1) -> str:
     style = asset("ringbuffer.trace", "base.css") + asset("ringbuffer.explorer", "page.css")
     graphs = "".join(_data(f"graph {one.id}", one.graph) for one in offered if one.graph)
     body = _body() + _data("menu", json.dumps(_menu(offered), ensure_ascii=False, separators=(",", ":"))) + graphs
-    return document(TITLE, body, style, asset("ringbuffer.explorer", "page.js"))
+    text = document(TITLE, body, style, asset("ringbuffer.explorer", "page.js"))
+    if len(text.encode()) >= PAGE_BYTES_MAX:
+        raise GeometryError(f"the page has {len(text.encode())} bytes, and may have {PAGE_BYTES_MAX - 1}: offer fewer states")
+    return text
 
 
 def _data(name: str, text: str) -> str:
@@ -123,10 +129,10 @@ def _body() -> str:
         '<section aria-labelledby="ring-title"><h2 id="ring-title">The ring</h2><div id="blocks"></div></section>',
         '<section aria-labelledby="actors-title"><h2 id="actors-title">Who takes the next step?</h2><div id="actors"></div>',
         '</section></div><aside aria-labelledby="path-title"><h2 id="path-title">The path</h2>',
-        f'<div class="controls">{_buttons()}<output id="where"></output></div>',
+        f'<div class="controls moves">{_buttons()}<output id="where"></output></div>',
         '<div class="controls"><button type="button" id="restart">start over</button>',
         '<button type="button" id="copy">copy link to this state</button></div>',
-        '<div id="last"></div><ol id="path" aria-label="The steps of the path"></ol></aside></main>',
+        '<div id="told"></div><ol id="path" aria-label="The steps of the path"></ol></aside></main>',
         f'<footer>{_legend()}</footer><div id="live" class="unseen" aria-live="polite"></div>',
     )
     return "".join(parts)

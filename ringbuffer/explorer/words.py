@@ -22,6 +22,7 @@ from ringbuffer.trace.words import plural, the
 ORDINALS: Final = ("next", "2nd", "3rd")
 EMPTY, OLD, FILLING, DUE, LATER, MIXED = "empty", "old", "filling", "due", "later", "mixed"
 """Kinds of messages, for colours."""
+_OLDER: Final = " (not the newest)"
 _CALLER: Final = "'s caller"
 
 
@@ -165,7 +166,8 @@ class Teller:
         for location in self._looks_at[actor]:
             values = [value for value, _ in model.memory.load(memory, actor, location, Ordering.RELAXED)]
             if len(values) > 1:
-                found.append(f"{self.place(location)}: may find {' or '.join(map(str, values))} (newest: {values[-1]})")
+                older = " and ".join(f"an older {value}" for value in values[:-1])
+                found.append(f"{self.place(location)}: may find {older}, or the newest {values[-1]}")
         for block in range(shape.blocks):
             location = shape.word(block, 0)
             if any(raced for _, _, raced in model.memory.read(memory, actor, location)):
@@ -184,18 +186,19 @@ class Teller:
     def _is_word(self, location: int) -> bool:
         return self.model.shape.flag_count <= location < self.model.shape.word_end
 
-    def step(self, state: State, step: Transition, names: dict[int, Name]) -> StepPart:
-        """A possible step of a state."""
+    def step(self, state: State, step: Transition, names: dict[int, Name], *, newest: bool = True) -> StepPart:
+        """A possible step of a state. ``newest``: it is the last of the memory's alternatives for this access."""
         actor, detail, _ = step.choice
         if detail == FLUSH:
             return self._flush(state, step, names)
         me = state.actors[actor]
         place = self._touched(step, me)
-        stale = place is not None and self._is_load(actor, me) and self.model.memory.newest(state.memory, place) != step.value
-        block, got = step.state.actors[actor].block, names.get(step.value)
-        key = (step.choice[:2], me, step.value, got, names.get(me.message), stale, block, step.seen, step.broken)
+        old = place is not None and self._is_load(actor, me) and self.model.memory.newest(state.memory, place) != step.value
+        stale, block, got = old or not newest, step.state.actors[actor].block, names.get(step.value)
+        note = self._note(state, step, me)
+        key = (step.choice[:2], me, step.value, got, names.get(me.message), stale, block, note, step.broken)
         if key not in self._told:
-            self._told[key] = self._row_step(step, me, names, stale=stale)
+            self._told[key] = self._row_step(step, me, names, note, stale=stale)
         told: StepPart = self._told[key]
         return told
 
@@ -209,16 +212,16 @@ class Teller:
         said = f"The oldest store in {the(self.actors[actor])}'s buffer reaches memory: {what}. From now on all find it."
         return StepPart(actor, "⇣", f"{what} reaches memory", said, "flush", "", step.broken)
 
-    def _row_step(self, step: Transition, me: Actor, names: dict[int, Name], *, stale: bool) -> StepPart:
+    def _row_step(self, step: Transition, me: Actor, names: dict[int, Name], note: str, *, stale: bool) -> StepPart:
         actor = step.choice[0]
         row, who = self.model.programs[actor][me.pc].row, self.actors[actor]
         return StepPart(
             actor,
             row.id,
-            self._what(step, me, names),
+            self._what(step, me, names) + (_OLDER if stale else ""),
             f"{_capital(the(who))}{_CALLER if row.is_payload else ''} {self._sentence(step, me, names, stale=stale)}.",
             row.access.kind.value,
-            self._note(step, me, names),
+            note,
             step.broken,
         )
 
@@ -255,15 +258,22 @@ class Teller:
         if location is None:
             return f"runs {row.access}"
         place, value = self.place(location), self._value(step, me, names)
-        verb = {Kind.LOAD: "loads", Kind.READ: "reads", Kind.FILL: "writes", Kind.STORE: "stores"}[row.access.kind]
-        if row.access.kind in (Kind.LOAD, Kind.READ):
-            said = f"{verb} {place} and finds {value}"
+        if row.access.kind is Kind.READ:
+            said = f"reads {place} and finds {_in_a_sentence(_named(names, step.value))}"
         else:
-            said = f"{verb} {value} in {place}"
-        said += ", which is an old value: a newer one is there, or on its way" if stale else ""
+            said = (
+                f"loads {place} and finds {value}"
+                if row.access.kind is Kind.LOAD
+                else f"{'writes' if row.is_payload else 'stores'} {value} in {place}"
+            )
+        if stale:
+            load = row.access.kind is Kind.LOAD
+            said += (
+                ": that is not the newest store, which is there, or on its way" if load else ", in place before a newer store"
+            )
         return f"{said}; then it raises" if row.is_payload and step.choice[1] == ABORT else said
 
-    def _note(self, step: Transition, me: Actor, names: dict[int, Name]) -> str:
+    def _note(self, state: State, step: Transition, me: Actor) -> str:
         """What a step means, in a few words."""
         after = step.state.actors[step.choice[0]]
         if "fill-aborted" in step.seen:
@@ -277,7 +287,24 @@ class Teller:
         if rank == NOBODY or not done:
             return ""
         got = step.value if me.word == 0 or step.value == me.message else TORN
-        return f"reader {rank} receives {_named(names, got).text}"
+        return f"reader {rank} receives {_received(state.owed[rank], got)}"
+
+
+def _received(queue: tuple[int, ...], got: int) -> str:
+    """What a message is to the reader that receives it and is owed those of ``queue``."""
+    if got in queue:
+        place = queue.index(got)
+        return "its next message" if place == 0 else f"the {_ordinal(place)} of the messages that it is owed, before the next"
+    if got == TORN:
+        return "a mix of two messages"
+    return "what nobody has written" if got == NO_MESSAGE else "a message that it is not owed (any more)"
+
+
+def _in_a_sentence(name: Name) -> str:
+    """What a word of a message is called in a sentence."""
+    said = {EMPTY: "nothing, because it was never written", OLD: "a word of an old message, which nobody is owed"}
+    said |= {FILLING: "a word of the message that is being filled"}
+    return said.get(name.kind, f"a word of the message that is {name.text}")
 
 
 def breach(name: str) -> str:
