@@ -24,24 +24,26 @@ from ringbuffer.state import FLUSH, State
 
 EVERY = {one.id: one for one in combinations()}
 GRAPHS = (
-    "shipped/sc/1/1",
     "shipped/sc/2/1",
     "shipped/tso/1/1",
-    "shipped/ra/1/2",
+    "shipped/ra/1/1",
     "scan/sc/1/2",
-    "swap-w5-w6/sc/1/2",
+    "swap-w5-w6/sc/1/1",
     "swap-r3-r4/ra/1/1",
     "one-missing/sc/1/1",
-    "one-missing/tso/1/1",
     "without-w2/sc/1/2",
-    "relaxed-w5/ra/1/2",
-    "relaxed-r4/ra/2/1",
+    "relaxed-w5/ra/1/1",
 )
 
 
 @pytest.fixture(scope="module")
-def graphs() -> dict[str, dict[str, Any]]:
-    return {name: unpack(pack.pack(EVERY[name]).graph) for name in GRAPHS}
+def packed() -> dict[str, pack.Packed]:
+    return {name: pack.pack(EVERY[name]) for name in GRAPHS}
+
+
+@pytest.fixture(scope="module")
+def graphs(packed: dict[str, pack.Packed]) -> dict[str, dict[str, Any]]:
+    return {name: unpack(one.graph) for name, one in packed.items()}
 
 
 def first_of(graph: dict[str, Any]) -> list[int]:
@@ -104,11 +106,18 @@ def test_every_step_is_the_models_and_no_two_states_are_one(graphs: dict[str, di
 
 
 @pytest.mark.parametrize("name", [name for name in GRAPHS if name.startswith(("shipped", "without-w2"))])
-def test_there_are_as_many_states_as_the_explorer_finds(name: str) -> None:
+def test_there_are_as_many_states_as_the_explorer_finds(packed: dict[str, pack.Packed], name: str) -> None:
     one = EVERY[name]
-    setup, about = one.setup, pack.pack(one).about
+    setup, about = one.setup, packed[name].about
     result = explore(
-        setup.variant, one.readers, one.blocks, memory=one.memory, words=2, aborts=setup.aborts, reductions=(), properties=SAFETY
+        setup.variant,
+        one.readers,
+        one.blocks,
+        memory=one.memory,
+        words=2,
+        aborts=setup.aborts,
+        reductions=(),
+        properties=SAFETY,
     )
     assert (result.status, result.complete) == ("holds", True)
     assert about["sound"] == about["states"] == result.states
@@ -116,9 +125,10 @@ def test_there_are_as_many_states_as_the_explorer_finds(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", GRAPHS)
-def test_a_step_is_left_out_only_behind_a_fault(graphs: dict[str, dict[str, Any]], name: str) -> None:
-    graph, first = graphs[name], first_of(graphs[name])
-    sound = pack.pack(EVERY[name]).about["sound"]
+def test_a_step_is_left_out_only_behind_a_fault(
+    packed: dict[str, pack.Packed], graphs: dict[str, dict[str, Any]], name: str
+) -> None:
+    graph, first, sound = graphs[name], first_of(graphs[name]), packed[name].about["sound"]
     assert None not in graph["to"][: first[sound]]
 
 
@@ -135,7 +145,13 @@ def test_each_counterexample_breaks_what_the_explorer_says_in_as_few_steps(
             numbers.append(numbers[-1] + graph["to"][at])
         wanted = (example["property"],)
         asked = explore(
-            setup.variant, setup.readers, setup.blocks, memory=setup.memory, words=2, aborts=setup.aborts, properties=wanted,
+            setup.variant,
+            setup.readers,
+            setup.blocks,
+            memory=setup.memory,
+            words=2,
+            aborts=setup.aborts,
+            properties=wanted,
             reductions=() if wanted[0] not in LIVENESS else ("settled",),
         )
         assert (asked.status, asked.property) == (REFUTED, wanted[0])
@@ -156,7 +172,7 @@ def test_what_explore_refutes_has_a_counterexample(graphs: dict[str, dict[str, A
             assert found.property in {example["property"] for example in graph["examples"]}
 
 
-@pytest.mark.parametrize("name", ["shipped/sc/2/1", "shipped/ra/1/2", "shipped/tso/1/1", "scan/sc/1/2", "without-w2/sc/1/2"])
+@pytest.mark.parametrize("name", ["shipped/sc/2/1", "shipped/ra/1/1", "shipped/tso/1/1", "scan/sc/1/2", "without-w2/sc/1/2"])
 def test_who_waits_gets_nowhere_alone_and_the_others_do(graphs: dict[str, dict[str, Any]], name: str) -> None:
     graph = graphs[name]
     model, states = states_of(name, graph)
@@ -181,20 +197,24 @@ def test_who_waits_gets_nowhere_alone_and_the_others_do(graphs: dict[str, dict[s
 def test_reasons_name_the_row_that_helps_or_say_that_none_does(graphs: dict[str, dict[str, Any]]) -> None:
     shipped = "\n".join(graphs["shipped/sc/2/1"]["waits"])
     assert "Reader 0 waits: R2 finds written of block 0 at 0. The writer changes that with W6 (publish)." in shipped
-    assert "Reader 1 waits: R1 finds read[1] of block 0 at 1. The writer changes that with W5 (clear the read flags)." in shipped
+    assert (
+        "Reader 1 waits: R1 finds read[1] of block 0 at 1. The writer changes that with W5 (clear the read flags)." in shipped
+    )
     assert "The writer waits: W2 finds read[1] of block 0 at 0. Reader 1 changes that with R4 (mark as read)." in shipped
     assert "in the store buffer of the writer" in "\n".join(graphs["shipped/tso/1/1"]["waits"])
     never = [text for text in graphs["without-w2/sc/1/2"]["waits"] if "for ever" in text]
-    assert never == ["The writer waits: W1 finds written of block 0 at 1. Nobody ever stores anything else there: it waits for ever."]
+    assert never == [
+        "The writer waits: W1 finds written of block 0 at 1. Nobody ever stores anything else there: it waits for ever."
+    ]
 
 
 def test_views_and_buffers_are_shown(graphs: dict[str, dict[str, Any]]) -> None:
-    view = [line for _, lines in graphs["relaxed-w5/ra/1/2"]["memories"] for line in lines]
+    view = [line for _, lines in graphs["relaxed-w5/ra/1/1"]["memories"] for line in lines]
     assert any("may find an older 0, or the newest 1" in line for line in view)
     assert any("would be a race" in line for line in view)
     buffers = [lines for _, lines in graphs["shipped/tso/1/1"]["memories"]]
     assert ["written of block 0 ← 0", "word 0 of block 0 ← being filled"] in buffers
-    old = [step for step in graphs["relaxed-w5/ra/1/2"]["steps"] if "not the newest" in step[2]]
+    old = [step for step in graphs["relaxed-w5/ra/1/1"]["steps"] if "not the newest" in step[2]]
     assert old
     assert all("on its way" in step[3] for step in old)
 
@@ -210,8 +230,8 @@ def test_ids_are_safe_in_an_address_and_weak_offers_are_only_for_weak_memories()
 
 def test_what_is_too_large_is_left_out_with_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pack, "STATES_MAX", 52)
-    packed = pack.pack(EVERY["shipped/sc/1/1"])
-    assert (packed.about, packed.graph) == ({"left_out": "left out: it has more than 52 states"}, "")
+    left = pack.pack(EVERY["shipped/sc/1/1"])
+    assert (left.about, left.graph) == ({"left_out": "left out: it has more than 52 states"}, "")
     monkeypatch.setattr(pack, "STATES_MAX", 53)
     assert pack.pack(EVERY["shipped/sc/1/1"]).about["states"] == 53
     assert menu.STATES_MAX > 53
