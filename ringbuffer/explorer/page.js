@@ -4,14 +4,18 @@
 (() => {
   const byId = (id) => document.getElementById(id);
   const menu = JSON.parse(byId("menu").textContent);
-  const START = "shipped/sc/2/2";
+  const WANTED = "shipped/sc/2/2";
+  const START = menu.combinations[WANTED].left_out ? Object.keys(menu.combinations).find((id) => !menu.combinations[id].left_out) : WANTED;
   const LONGEST_PATH = 150; // steps in an address; older ones are dropped, and the path then starts at a state's number
   const KEPT_PATH = 100;
+  const ADDRESS_EVERY_MS = 150;
   const ACTOR_KEYS = ["w", "a", "b"];
   const graphs = new Map();
   let graph = null; // the one that is shown
   let at = { id: START, start: 0, path: [], cursor: 0 };
   let loading = 0;
+  let writing = 0;
+  let scrolling = 0;
 
   function element(tag, attributes = {}, ...children) {
     const made = document.createElement(tag);
@@ -78,6 +82,13 @@
     const path = at.path.map((place) => place.toString(36)).join("");
     const cursor = at.cursor === at.path.length ? "" : `/${at.cursor}`;
     return path || at.start ? `#${at.id}/${at.start}/${path}${cursor}` : `#${at.id}`;
+  }
+
+  // Not at every step: browsers refuse to change an address hundreds of times in a row, as when a key is held down.
+  function writeAddress() {
+    clearTimeout(writing);
+    writing = 0;
+    if (location.hash !== address()) history.replaceState(null, "", address());
   }
 
   function parsed(fragment) {
@@ -150,7 +161,8 @@
     showPath(taken);
     showLast(taken, state, before);
     refocus(focus);
-    if (location.hash !== address()) history.replaceState(null, "", address());
+    document.body.dataset.address = address();
+    writing = writing || setTimeout(writeAddress, ADDRESS_EVERY_MS);
     if (say) byId("live").textContent = announcement(say, taken, state, before);
   }
 
@@ -303,18 +315,33 @@
     for (const [id, off] of [["first", !at.cursor], ["back", !at.cursor], ["forward", at.cursor === at.path.length],
       ["last", at.cursor === at.path.length]]) byId(id).disabled = off;
     const example = graph.examples.find((one) => !at.start && one.cycle && one.path.join() === at.path.join());
-    byId("path").replaceChildren(...taken.map((step, index) => {
-      const button = element("button", { type: "button", "data-cursor": index + 1, class: index >= at.cursor ? "ahead" : false,
-        "aria-current": index + 1 === at.cursor ? "step" : false },
-        element("span", { class: "number", text: index + 1 }), element("b", { text: graph.names[step.actor] }),
-        element("span", { text: `${step.row} ${step.what}${step.broken.length ? ` ✗ ${step.broken.join(", ")}` : ""}` }),
-        example && example.cycle === index + 1 ? element("small", { text: "↻ from here on, for ever" }) : null);
-      button.addEventListener("click", () => go(index + 1));
-      return element("li", { class: step.broken.length ? "broken" : false }, button);
-    }));
-    const current = byId("path").querySelector("[aria-current]");
     const list = byId("path");
-    if (current) list.scrollTop = Math.max(0, current.parentNode.offsetTop - list.offsetTop - list.clientHeight / 2);
+    const key = (step, index) => [at.id, at.start, ...at.path.slice(0, index + 1), example ? "example" : ""].join();
+    while (list.lastChild && (list.children.length > taken.length
+      || list.lastChild.dataset.key !== key(taken[list.children.length - 1], list.children.length - 1))) list.lastChild.remove();
+    for (let index = list.children.length; index < taken.length; index++) {
+      list.append(pathItem(taken[index], index, key(taken[index], index), example && example.cycle === index + 1));
+    }
+    [...list.children].forEach((item, index) => {
+      const current = index + 1 === at.cursor;
+      item.firstChild.classList.toggle("ahead", index >= at.cursor);
+      if (current) item.firstChild.setAttribute("aria-current", "step");
+      else item.firstChild.removeAttribute("aria-current");
+    });
+    cancelAnimationFrame(scrolling);
+    scrolling = requestAnimationFrame(() => {
+      const current = list.querySelector("[aria-current]");
+      if (current) list.scrollTop = Math.max(0, current.parentNode.offsetTop - list.offsetTop - list.clientHeight / 2);
+    });
+  }
+
+  function pathItem(step, index, key, repeats) {
+    const button = element("button", { type: "button", "data-cursor": index + 1 },
+      element("span", { class: "number", text: index + 1 }), element("b", { text: graph.names[step.actor] }),
+      element("span", { text: `${step.row} ${step.what}${step.broken.length ? ` ✗ ${step.broken.join(", ")}` : ""}` }),
+      repeats ? element("small", { text: "↻ from here on, for ever" }) : null);
+    button.addEventListener("click", () => go(index + 1));
+    return element("li", { class: step.broken.length ? "broken" : false, "data-key": key }, button);
   }
 
   function changes(state, before) {
@@ -376,6 +403,7 @@
 
   byId("copy").addEventListener("click", async () => {
     let text = "copied";
+    writeAddress();
     try {
       await navigator.clipboard.writeText(location.href);
     } catch {

@@ -60,8 +60,9 @@ def page(chosen: Iterable[Combination] | None = None, jobs: int = 1) -> str:
     every = list(combinations())
     wanted = every if chosen is None else list(chosen)
     packed = {one.id: one for one in answers(pack, wanted, jobs)}
-    missing = {"left_out": "left out of this page"}
-    offered = [packed.get(one.id, Packed(one.id, missing, "")) for one in every]
+    offered = [
+        packed.get(one.id) or Packed(one.id, {"left_out": one.pointless or "left out of this page"}, "") for one in every
+    ]
     style = asset("ringbuffer.trace", "base.css") + asset("ringbuffer.explorer", "page.css")
     graphs = "".join(_data(f"graph {one.id}", one.graph) for one in offered if one.graph)
     body = _body() + _data("menu", json.dumps(_menu(offered), ensure_ascii=False, separators=(",", ":"))) + graphs
