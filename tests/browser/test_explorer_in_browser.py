@@ -1,7 +1,7 @@
 """The explorer page in a real browser: every button, against the model.
 
 The page is opened from a file. Whatever is clicked, the Python model takes the same step, and both must show the same flags,
-cases, possible steps and reasons. Chromium is needed (``conftest.py``). Nothing is judged by how long it takes.
+cases, possible steps and reasons. Chromium is needed (``chromium.py``). Nothing is judged by how long it takes.
 """
 
 from __future__ import annotations
@@ -35,6 +35,8 @@ OFFERED: Final = (
     "without-w2/sc/1/1",
     "relaxed-w5/ra/1/1",
 )
+pytest_plugins = ("chromium",)
+
 Open = Callable[..., Any]
 
 SHOWN: Final = """() => {
@@ -367,7 +369,8 @@ TEXTS: Final = [
     ["body", "body"], ["header p", "body"], ["#tells", ".choices"], ["#memory-words", ".choices"], [".command", ".verdict"],
     [".example span", ".example"], [".example small", ".example"], [".means", ".block"], [".flag span", ".flag"],
     [".flag.f0 b", ".flag.f0 b"], [".flag.f1 b", ".flag.f1 b"], [".chip.inside", ".chip.inside"], [".why", ".actor"],
-    [".reason", ".reason"], [".program [aria-current]", ".program [aria-current]"], [".program li:not([aria-current])", ".actor"],
+    [".reason", ".reason"], [".program [aria-current]", ".program [aria-current]"],
+    [".program li:not([aria-current])", ".actor"],
     [".step .what", ".step"], [".step .clause", ".step"], [".step small", ".step"], ["#where", "aside"], ["#told p", "aside"],
     ["#path [aria-current]", "#path [aria-current]"], [".note", ".note"], ["footer p", "body"],
     ["fieldset input:checked + span", "fieldset input:checked + span"],

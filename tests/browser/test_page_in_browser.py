@@ -20,6 +20,8 @@ from runs import run
 from ringbuffer.trace.page import page as page_of
 from ringbuffer.trace.record import Run
 
+pytest_plugins = ("chromium",)
+
 Open = Callable[..., Any]
 """``open_page(run, fragment="", **options)``: a browser page with the run; the options are those of a browser context."""
 
