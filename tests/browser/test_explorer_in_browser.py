@@ -21,7 +21,7 @@ from ringbuffer.explorer.waits import Watch
 from ringbuffer.explorer.words import Teller
 from ringbuffer.model import Model
 from ringbuffer.protocol import classify
-from ringbuffer.state import FLUSH
+from ringbuffer.state import FLUSH, State
 
 EVERY: Final = {one.id: one for one in combinations()}
 OFFERED: Final = (
@@ -178,7 +178,8 @@ def settled(tab: Any) -> str:
 
 @pytest.mark.parametrize("name", OFFERED)
 def test_random_walks_show_what_the_model_does(open_page: Open, name: str) -> None:
-    tab, draw, plan, places = open_page(f"#{name}"), random.Random(name), Walk(EVERY[name]), []
+    tab, draw, plan = open_page(f"#{name}"), random.Random(name), Walk(EVERY[name])
+    places: list[int] = []
     while len(places) < 45 and not plan.broken:
         places.append(draw.randrange(len(plan.steps)))
         plan.take(places[-1])
@@ -199,7 +200,10 @@ def test_random_walks_show_what_the_model_does(open_page: Open, name: str) -> No
 @pytest.mark.parametrize("name", ["shipped/sc/1/1", "swap-w5-w6/sc/1/1"])
 def test_every_step_of_every_state_and_back_again(open_page: Open, name: str) -> None:
     """Systematically, depth first: in each state every button is pressed, compared, and undone."""
-    walk, seen, clicks, expected = Walk(EVERY[name]), set(), [], []
+    walk = Walk(EVERY[name])
+    seen: set[State] = set()
+    clicks: list[str] = []
+    expected: list[tuple[State, list[str]]] = []
 
     def visit() -> None:
         if walk.states[-1] in seen or walk.broken:
@@ -281,7 +285,8 @@ def test_an_address_shows_the_same_state_in_a_fresh_page(open_page: Open, name: 
 
 
 def test_a_long_walk_keeps_its_address_short_and_right(open_page: Open) -> None:
-    tab, walk, draw, places = open_page("#shipped/sc/1/1"), Walk(EVERY["shipped/sc/1/1"]), random.Random(1), []
+    tab, walk, draw = open_page("#shipped/sc/1/1"), Walk(EVERY["shipped/sc/1/1"]), random.Random(1)
+    places: list[int] = []
     for _ in range(155):
         places.append(draw.randrange(len(walk.steps)))
         walk.take(places[-1])
