@@ -128,6 +128,8 @@ def _about(combination: Combination, graph: StateGraph, found: Findings) -> dict
         said.append("Explored to the end: no property is broken" + (", and nobody waits for ever." if found.liveness else "."))
     if found.liveness not in ("", HOLDS) and not any(one.cycle_start for one in found.counterexamples):
         said[1:] = ["No safety property is broken; whether somebody can wait for ever was not decided here."]
+    if found.counterexamples:
+        said.append("Something can be broken: press a property to see the shortest run that breaks it.")
     if not found.liveness:
         said.append("Whether somebody can wait for ever is judged under sc and tso only.")
     edits = " ".join(f"--{str(edit).replace('=', ' ', 1)}" for edit in combination.offer.variant.edits)
