@@ -124,12 +124,14 @@ def _about(combination: Combination, graph: StateGraph, found: Findings) -> dict
     count = sum(map(len, graph.steps[: graph.sound]))
     size = f"Every one of the {graph.sound:,} states that are reached without a fault is here, with {plural(count, 'step')}"
     said = [size.replace(str(count), f"{count:,}") + "."]
-    if not found.counterexamples:
-        said.append("Explored to the end: no property is broken" + (", and nobody waits for ever." if found.liveness else "."))
-    if found.liveness not in ("", HOLDS) and not any(one.cycle_start for one in found.counterexamples):
-        said[1:] = ["No safety property is broken; whether somebody can wait for ever was not decided here."]
+    undecided = found.liveness not in ("", HOLDS) and not any(one.cycle_start for one in found.counterexamples)
     if found.counterexamples:
         said.append("Something can be broken: press a property to see the shortest run that breaks it.")
+    else:
+        alive = ", and nobody waits for ever" if found.liveness == HOLDS else ""
+        said.append(f"Explored to the end: no {'safety ' if undecided else ''}property is broken{alive}.")
+    if undecided:
+        said.append("Whether somebody can wait for ever was not decided here.")
     if not found.liveness:
         said.append("Whether somebody can wait for ever is judged under sc and tso only.")
     edits = " ".join(f"--{str(edit).replace('=', ' ', 1)}" for edit in combination.offer.variant.edits)
