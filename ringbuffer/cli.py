@@ -14,11 +14,9 @@ import json
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Final
 
-from ringbuffer import cleaning, inspection, recording, specification
-from ringbuffer.assurance import COMMAND, FILE
+from ringbuffer import cleaning, inspection, recording
 from ringbuffer.bench.command import add_bench
 from ringbuffer.checker import replay
 from ringbuffer.checker.claims import CLAIMS, Scope, Verdict, check_claims, claims_for
@@ -42,12 +40,12 @@ from ringbuffer.protocol.properties import ALL, select
 from ringbuffer.protocol.variant import FLAGS, POLICIES
 from ringbuffer.protocol.waking import KERNELS, SHARED, SLEEPERS, concerns_waking
 from ringbuffer.soak.command import add_soak
+from ringbuffer.spec_command import add_spec
 from ringbuffer.state import Setup
 from ringbuffer.trace.itf import dumps, to_itf
 from ringbuffer.trace.page import page
 from ringbuffer.trace.text import render
 from ringbuffer.validate.command import add_validate
-from ringbuffer.vectors.command import run_vectors
 from ringbuffer.version import __version__
 
 EXIT_HOLDS, EXIT_REFUTED, EXIT_USAGE, EXIT_UNKNOWN, EXIT_INTERRUPTED = 0, 1, 2, 3, 130
@@ -161,7 +159,7 @@ def _parser() -> argparse.ArgumentParser:
     cleaning.add_arguments(commands.add_parser("clean", help="remove rings whose creators are gone, after showing them"))
     add_bench(commands.add_parser("bench", help="measure the ring beside other ways to broadcast"))
     add_soak(commands.add_parser("soak", help="run the ring for a long time, with all that may happen to it, and check all"))
-    _add_spec(commands.add_parser("spec", help="keep the generated parts of the specification up to date"))
+    add_spec(commands.add_parser("spec", help="keep the generated parts of the specification up to date; the explorer page"))
     return parser
 
 
@@ -386,34 +384,6 @@ def _replay(options: argparse.Namespace) -> int:
         print(f"broken: {', '.join(run.broken) or 'nothing'}")
         print("".join(f"written: {name}\n" for name in outputs), end="")
     return EXIT_REFUTED if run.broken else EXIT_HOLDS
-
-
-def _add_spec(parser: argparse.ArgumentParser) -> None:
-    parser.set_defaults(run=_spec)
-    parser.description = "The specification's tables and diagrams are generated from the protocol's tables."
-    action = parser.add_mutually_exclusive_group(required=True)
-    action.add_argument("--check", action="store_true", help="fail if a generated part is out of date")
-    action.add_argument("--write", action="store_true", help="bring every generated part up to date")
-    vectors = "run the conformance vectors in FOLDER (default: those of this release, in the specification's folder)"
-    action.add_argument("--vectors", nargs="?", const="", metavar="FOLDER", help=vectors)
-    parser.add_argument("--folder", type=Path, default=Path("spec"), help="where the chapters are (default: spec)")
-
-
-def _spec(options: argparse.Namespace) -> int:
-    if options.vectors is not None:
-        return run_vectors(options.vectors, options.folder)
-    stale = specification.update(options.folder, write=options.write)
-    old = specification.outdated(options.folder)
-    for line in (*stale, *old):
-        print(line)
-    if options.write or not stale:
-        print(f"{len(stale)} parts written" if options.write else "the generated parts are up to date")
-    else:
-        print("run: ringbuffer spec --write", file=sys.stderr)
-    if old:
-        report = options.folder / FILE
-        print(f"the report of the claims is out of date; run: {COMMAND} > {report}", file=sys.stderr)
-    return EXIT_REFUTED if old or (stale and not options.write) else EXIT_HOLDS
 
 
 if __name__ == "__main__":

@@ -7,13 +7,11 @@ the record holds, and checks nothing; a picture of a very long run is a very lon
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from html import escape
-from importlib.resources import files
 from typing import Final
 
 from ringbuffer.protocol import Case
+from ringbuffer.trace.document import asset, document
 from ringbuffer.trace.layout import Layout
 from ringbuffer.trace.picture import head, rows
 from ringbuffer.trace.record import Run, Step
@@ -56,37 +54,19 @@ _LEGEND: Final = (
 
 def page(run: Run) -> str:
     """The page that shows ``run``: a whole HTML document, which needs no other file."""
-    style, script = _asset("page.css"), _asset("page.js")
-    allowed = f"style-src {_digest(style)}; script-src {_digest(script)}; img-src data:"
-    policy = f"default-src 'none'; {allowed}; base-uri 'none'; form-action 'none'"
     layout = Layout(run)
-    return "\n".join(
+    body = "\n".join(
         (
-            "<!DOCTYPE html>",
-            '<html lang="en">',
-            '<head><meta charset="utf-8">',
-            f'<meta http-equiv="Content-Security-Policy" content="{policy}">',
-            '<meta name="viewport" content="width=device-width, initial-scale=1">',
-            '<meta name="color-scheme" content="light dark"><meta name="referrer" content="no-referrer">',
-            f'<link rel="icon" href="data:,"><title>{escape(_title(run))}</title>',
-            f"<style>{style}</style></head>",
-            f"<body>{_header(run)}",
+            _header(run),
             f'<main class="{"wide" if layout.width > WIDE else "slim"}">',
             '<section class="picture" aria-label="Picture of the run" tabindex="-1">',
             f'<div class="sticky">{head(layout)}</div>{rows(layout)}</section>',
             f"{_panel(run)}</main>",
-            f"{_footer(run)}<script>{script}</script></body></html>",
-            "",
+            _footer(run),
         )
     )
-
-
-def _asset(name: str) -> str:
-    return files("ringbuffer.trace").joinpath(name).read_text(encoding="utf-8")
-
-
-def _digest(text: str) -> str:
-    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+    package = "ringbuffer.trace"
+    return document(_title(run), body, asset(package, "base.css") + asset(package, "page.css"), asset(package, "page.js"))
 
 
 def _title(run: Run) -> str:

@@ -7,8 +7,6 @@ skipped, except in CI (``CI=true``), where they then fail.
 from __future__ import annotations
 
 import math
-import os
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import pairwise
@@ -16,41 +14,16 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from looks import CONTRAST_MIN, CONTRASTS, NARROW, WIDE
 from runs import run
 
 from ringbuffer.trace.page import page as page_of
 from ringbuffer.trace.record import Run
 
-NAMES: Final = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
-WIDE: Final = {"width": 1400, "height": 900}
-NARROW: Final = {"width": 390, "height": 844}
-CONTRAST_MIN: Final = 4.5
-"""What WCAG 2.2 asks of text (1.4.3)."""
+pytest_plugins = ("chromium",)
 
 Open = Callable[..., Any]
 """``open_page(run, fragment="", **options)``: a browser page with the run; the options are those of a browser context."""
-
-
-def _unavailable(what: str) -> None:
-    reason = f"no {what}: pip install '.[test]' and apt-get install chromium-headless-shell"
-    if os.environ.get("CI"):
-        pytest.fail(reason)
-    pytest.skip(reason)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    try:
-        from playwright.sync_api import sync_playwright
-    except ModuleNotFoundError:
-        _unavailable("playwright")
-    executable = next(filter(None, map(shutil.which, NAMES)), None)
-    if executable is None:
-        _unavailable("Chromium")
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=executable)
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture
@@ -323,14 +296,6 @@ def test_the_page_cannot_reach_any_network(browser: Any, tmp_path: Path) -> None
     tab.close()
 
 
-CONTRASTS: Final = """(pairs) => pairs.map(([front, property, back, backProperty]) => {
-    const parse = (colour) => colour.match(/[\\d.]+/g).map(Number);
-    const linear = (v) => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;
-    const light = ([r, g, b]) => 0.2126 * linear(r / 255) + 0.7152 * linear(g / 255) + 0.0722 * linear(b / 255);
-    const of = (selector, name) => light(parse(getComputedStyle(document.querySelector(selector))[name]));
-    const [a, b] = [of(front, property), of(back, backProperty)].sort((x, y) => y - x);
-    return [front, (a + 0.05) / (b + 0.05)];
-})"""
 PAIRS: Final = [
     ["body", "color", "body", "backgroundColor"],
     ["h1", "color", "body", "backgroundColor"],
