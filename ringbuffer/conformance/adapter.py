@@ -56,7 +56,8 @@ class Ring(Protocol):
     * ``close()``: let go of the memory, and remove it if this process made the ring;
     * pickling: a ring that can be pickled is attached to by unpickling it in another process;
     * ``peer_error``: the exception (or a tuple of them) with which ``write`` and ``read`` report that a peer has died;
-    * ``is_code(code)``: whether a code object is the ring's own (default: whatever is neither Python's nor this kit's);
+    * ``is_code(file)``: whether a source file is the ring's (default: all but Python's, this kit's and a few large libraries');
+    * ``sleep_in_python()``: from now on, ends wait by ``time.sleep`` and not in the kernel (for those that can do either);
     * ``lockstep(examples)``: step this ring against a model of its own, and raise where they differ.
     """
 

@@ -1,7 +1,7 @@
 """Call by call: a ring against the oracle, all ends in one process and no call inside another.
 
-A :class:`CallRun` makes calls on a ring and judges each by what it returns; what to call is drawn by Hypothesis, which then makes
-what it has found short. Rules: a run is a list of operations, and the same list makes the same run; the oracle is the
+A :class:`CallRun` makes calls on a ring and judges each by what it returns; what to call is drawn by Hypothesis, and what it has
+found is made short (``shorten.py``). Rules: a run is a list of operations, and the same list makes the same run; the oracle is the
 project's own (``protocol/oracle.py``), which knows nothing of flags. A run judges only what its clause is about, and goes on
 behind what it is not. Limits: a sample.
 """
@@ -183,7 +183,7 @@ class CallRun:
 
     def _broken(self, what: str) -> None:
         self.is_over = True
-        raise Violation(what, geometry(self.readers, self.blocks, self.block_bytes), self.story, self.token)
+        raise Violation(what, geometry(self.readers, self.blocks, self.block_bytes), self.story, self.token, len(self.operations))
 
 
 def parse(token: str) -> tuple[tuple[int, int, int], list[Operation]]:
@@ -218,9 +218,9 @@ def play(factory: Factory, size: tuple[int, int, int], operations: Iterable[Oper
 
 @dataclass(frozen=True)
 class Sampling:
-    """What to draw: ``kinds`` of operations; of which ``needs`` one must have come before a violation counts (empty: none).
+    """What to draw: ``kinds`` of operations; of which ``needs`` are those that the clause is about (empty: all).
 
-    ``judged``: what is judged; ``size_min`` and ``size_max``: of messages.
+    A violation that comes without those, too, is another clause's, and is not counted. ``judged``: what is judged; ``size_min`` and ``size_max``: of messages.
     """
 
     kinds: str
@@ -228,6 +228,21 @@ class Sampling:
     needs: str = ""
     size_min: int = SIZE_MIN
     size_max: int = SIZE_MAX
+
+
+def matters(factory: Factory, size: tuple[int, int, int], operations: Sequence[Operation], sampling: Sampling) -> bool:
+    """Whether a run that breaks breaks because of what the clause is about: without that, it does not."""
+    if not sampling.needs:
+        return True
+    if not any(one.kind in sampling.needs for one in operations):
+        return False
+    for plain in ({"W": "w", "R": "r"}, {"W": "w", "R": "r", "b": "r"}):
+        without = [Operation(plain.get(one.kind, one.kind), one.number) for one in operations if one.kind in plain or one.kind not in sampling.needs]
+        try:
+            play(factory, size, without, sampling.judged)
+        except Violation:
+            return False
+    return True
 
 
 @dataclass
@@ -250,18 +265,25 @@ class Search:
             print_blob=False,
             report_multiple_bugs=False,
             verbosity=Verbosity.quiet,
-            phases=[Phase.generate, Phase.shrink],
+            phases=[Phase.generate],  # made short by shorten.py
             suppress_health_check=list(HealthCheck),
         )
         try:
             run_state_machine_as_test(with_seed(seed)(self._machine()), settings=chosen)
         except Found:
             assert self.found is not None, "it was found"
-            raise self.found from None
+            raise self._shortest(self.found) from None
         except Flaky:
             assert self.found is not None, "it was found once"
             what = f"{self.found.what} (in one run of two: the same calls did not do the same again)"
-            raise Violation(what, self.found.ring, self.found.story, self.found.token) from None
+            assert self.last is not None, "it ran"
+            raise Violation(what, self.found.ring, self.last.story, self.found.token) from None
+
+    def _shortest(self, found: Violation) -> Violation:
+        from ringbuffer.conformance.shorten import shortened
+
+        assert found.token is not None, "a run has one"
+        return shortened(self.factory, found, *parse(found.token), self.sampling)
 
     def _machine(self) -> type[RuleBasedStateMachine]:
         return _machine_of(self)
@@ -303,7 +325,7 @@ def _machine_of(search: Search) -> type[RuleBasedStateMachine]:
             try:
                 run.do(Operation(kind, number))
             except Violation as violation:
-                if sampling.needs and not any(one.kind in sampling.needs for one in run.operations):
+                if not matters(search.factory, (run.readers, run.blocks, run.block_bytes), run.operations, sampling):
                     return
                 search.found = violation
                 raise Found from None

@@ -10,7 +10,6 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import CodeType
 from typing import Any, Final
 
 from ringbuffer import ShmRingBuffer, ShmRingBufferIO, WaitOptions
@@ -87,9 +86,8 @@ class Ring:
         """Ends that are made from now on sleep where a scheduler sees it."""
         self._naps = True
 
-    def is_code(self, code: CodeType) -> bool:
-        """Whether that code is the ring's."""
-        file = code.co_filename
+    def is_code(self, file: str) -> bool:
+        """Whether a source file is the ring's."""
         return file.startswith(ROWS) or (file.startswith(PACKAGE) and not file.startswith(OUTSIDE))
 
     def lockstep(self, examples: int) -> None:

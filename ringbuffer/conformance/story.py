@@ -10,18 +10,27 @@ LINES_MAX: Final = 60
 
 
 class Violation(Exception):
-    """A clause does not hold. ``what``: in one sentence; ``ring``: which ring; ``story``: the run, line by line."""
+    """A clause does not hold. ``what``: in one sentence; ``ring``: which ring; ``story``: the run, line by line, or, where it
+    ``is_told`` already, in paragraphs; ``token``: replays it; ``calls``: how many calls were made, where it was call by call.
+    """
 
-    def __init__(self, what: str, ring: str, story: Sequence[str], token: str | None = None) -> None:
+    def __init__(
+        self, what: str, ring: str, story: Sequence[str], token: str | None = None, calls: int = 0, *, is_told: bool = False
+    ) -> None:
         super().__init__(what)
-        self.what, self.ring, self.story, self.token = what, ring, tuple(story), token
+        self.what, self.ring, self.token, self.calls = what, ring, token, calls
+        self._story, self._is_told = tuple(story), is_told
 
     def text(self) -> str:
         """All of it, as it is printed."""
-        left_out = len(self.story) - LINES_MAX
-        lines = [f"  ({left_out} lines before these are left out)"] if left_out > 0 else []
-        lines += [f"  {number:3}. {line}" for number, line in enumerate(self.story, 1) if number > left_out]
-        return "\n".join([self.what, f"with {self.ring}:", *lines])
+        return "\n".join([self.what, f"with {self.ring}:", *self._lines()])
+
+    def _lines(self) -> list[str]:
+        if self._is_told:
+            return [f"  {line}" for paragraph in self._story for line in paragraph.splitlines()]
+        left_out = max(0, len(self._story) - LINES_MAX)
+        lines = [f"  ({left_out} lines before these are left out)"] if left_out else []
+        return lines + [f"  {number:3}. {line}" for number, line in enumerate(self._story, 1) if number > left_out]
 
 
 class Found(Exception):

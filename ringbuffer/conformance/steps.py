@@ -1,0 +1,196 @@
+"""Step by step: the ends of a ring in one process, and a scheduler that switches between them inside of their calls.
+
+The scheduler (``ringbuffer.interleaving``) runs the ring's own code as it is, and decides before each of its lines, or opcodes, who
+goes on. Small rings and few messages come first, so that what is found is short. Rules: the verdict is that of the call level, each
+message once, in order, whole, and that nobody waits for ever. Limits: those of the scheduler: Python only, a sequentially
+consistent memory, bounds that are said.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from ringbuffer.conformance import messages
+from ringbuffer.conformance.adapter import BLOCK_BYTES, Factory, close_all
+from ringbuffer.conformance.story import Violation, geometry
+from ringbuffer.conformance.tracing import predicate_of
+from ringbuffer.interleaving import Exhaustive, Pct, Random, Scenario, replay, search
+
+if TYPE_CHECKING:
+    from ringbuffer.conformance.clauses import Context
+
+PREEMPTIONS: Final = 2
+DEPTH: Final = 3
+NAP_SECONDS: Final = 0.000_01
+"""Between two tries. The scheduler sees it, and takes it for waiting."""
+SIZES: Final = (12, 4, 8)
+"""Of the messages, in turn: a short one behind a long one, so that what is left of that would be seen."""
+TRIES, WAITS = "try", "wait"
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What is run: ``messages`` through a ring, by calls that try or that wait."""
+
+    readers: int
+    blocks: int
+    messages: int
+    mode: str
+
+    def __str__(self) -> str:
+        return f"{self.readers},{self.blocks},{self.messages},{self.mode}"
+
+
+SHAPES: Final = ((1, 1, 2), (1, 1, 3), (2, 1, 2), (1, 2, 4), (2, 2, 4))
+"""Readers, blocks, messages: the smallest first."""
+
+
+class WrongDelivery(Exception):
+    """What a reader got is not what it was due: in one sentence."""
+
+
+class Stage:
+    """One run's ring, its ends, and what they do."""
+
+    def __init__(self, factory: Factory, shape: Shape) -> None:
+        self.shape = shape
+        self.ring: Any = factory(shape.readers, shape.blocks, BLOCK_BYTES)
+        if hasattr(self.ring, "sleep_in_python"):
+            self.ring.sleep_in_python()
+        self.writer: Any = self.ring.writer()
+        self.readers: list[Any] = [self.ring.reader(rank) for rank in range(shape.readers)]
+        self.sent = [(number, messages.body_of(number, SIZES[number % len(SIZES)])) for number in range(1, shape.messages + 1)]
+
+    def scenario(self) -> Scenario:
+        """The scenario of this run."""
+        actors: dict[str, Callable[[], object]] = {"writer": self.write}
+        for rank in range(self.shape.readers):
+            actors[f"reader {rank}"] = lambda rank=rank: self.read(rank)  # type: ignore[misc]
+        return Scenario(actors, self.check, close=self.close, is_code=predicate_of(self.ring))
+
+    def write(self) -> None:
+        """The writer's part."""
+        for _, body in self.sent:
+            if self.shape.mode == WAITS:
+                if not self.writer.write(body, None):
+                    raise WrongDelivery("write(data, None), which waits for ever, returned False")
+            else:
+                while not self.writer.try_write(body):
+                    time.sleep(NAP_SECONDS)
+
+    def read(self, rank: int) -> None:
+        """A reader's part."""
+        reader = self.readers[rank]
+        for number, body in self.sent:
+            if self.shape.mode == WAITS:
+                data = reader.read(None)
+            else:
+                while (data := reader.try_read()) is None:
+                    time.sleep(NAP_SECONDS)
+            if data is None or bytes(data) != body:
+                got = "nothing, waiting for ever" if data is None else messages.describe(bytes(data), self.sent)
+                raise WrongDelivery(f"reader {rank} reads {got}, though {messages.name(number)} ({messages.size(len(body))}) is due")
+
+    def check(self) -> None:
+        """At the end nothing is left."""
+        for rank, reader in enumerate(self.readers):
+            data = reader.try_read()
+            if data is not None:
+                what = messages.describe(bytes(data), self.sent)
+                raise WrongDelivery(f"reader {rank} reads {what}, though it has read all that was written")
+
+    def close(self) -> None:
+        """Let go of the ring."""
+        ring, self.ring = self.ring, None
+        if ring is not None:
+            close_all(ring, [self.writer, *self.readers])
+            self.writer, self.readers = None, []
+
+
+def _violation(shape: Shape, run: Any) -> Violation:
+    error = run.error
+    what = str(error) if isinstance(error, WrongDelivery) else f"{type(error).__name__}: {error}"
+    story = run.story if isinstance(run.story, str) else "\n".join(run.story)
+    return Violation(what, geometry(shape.readers, shape.blocks, BLOCK_BYTES), [story], f"{shape}:{run.token}", is_told=True)
+
+
+def _again(context: Context) -> bool:
+    """Replay, if that is asked. Whether it was."""
+    if context.replayed is None:
+        return False
+    shape_text, _, token = context.replayed.partition(":")
+    parts = shape_text.split(",")
+    if len(parts) != 4 or not all(part.isdecimal() for part in parts[:3]) or parts[3] not in (TRIES, WAITS):
+        raise ValueError(f"{context.replayed!r} is no token of a step-level run")
+    shape = Shape(int(parts[0]), int(parts[1]), int(parts[2]), parts[3])
+    run = replay(lambda: Stage(context.subject.factory, shape).scenario(), token)
+    if run.error is not None:
+        raise _violation(shape, run)
+    return True
+
+
+def _search(context: Context, strategy: Any, mode: str, seconds: float) -> None:
+    """Search all shapes with one strategy. Raises :class:`Violation`."""
+    until = time.monotonic() + seconds
+    counts: list[str] = []
+    runs = 0
+    for left, size in zip(range(len(SHAPES), 0, -1), SHAPES, strict=True):
+        shape = Shape(*size, mode)
+        allowed = max(0.5, (until - time.monotonic()) / left)
+        report = search(
+            lambda shape=shape: Stage(context.subject.factory, shape).scenario(),
+            strategy,
+            granularity=context.granularity,
+            seconds=allowed,
+        )
+        runs += report.runs
+        if report.complete:
+            counts.append(f"{size[0]}×{size[1]}×{size[2]}")
+        if report.failure is not None:
+            context.tried.append(f"{runs} schedules, the last of which fails")
+            raise _violation(shape, report.failure)
+    complete = f", all of them for {', '.join(counts)} (readers × blocks × messages)" if counts else ""
+    context.tried.append(f"{runs} schedules, {strategy}{complete}")
+
+
+def exhaustive(context: Context) -> None:
+    """S1."""
+    if not _again(context):
+        _search(context, Exhaustive(preemptions=PREEMPTIONS), TRIES, context.effort.search_seconds)
+
+
+def pct(context: Context) -> None:
+    """S2."""
+    if not _again(context):
+        _search(context, Pct(depth=DEPTH, runs=context.effort.search_runs, seed=context.seed), TRIES, context.effort.search_seconds)
+
+
+def random(context: Context) -> None:
+    """S3."""
+    if not _again(context):
+        _search(context, Random(runs=context.effort.search_runs, seed=context.seed), TRIES, context.effort.search_seconds)
+
+
+def waiting(context: Context) -> None:
+    """S4."""
+    if not _again(context):
+        runs = context.effort.search_runs
+        for strategy in (Exhaustive(preemptions=PREEMPTIONS), Pct(depth=DEPTH, runs=runs, seed=context.seed), Random(runs=runs, seed=context.seed)):
+            _search(context, strategy, WAITS, context.effort.search_seconds / 3)
+
+
+def lockstep(context: Context) -> None:
+    """S5."""
+    examples = context.effort.lockstep
+    ring: Any = context.subject.factory(1, 1, BLOCK_BYTES)
+    try:
+        ring.lockstep(examples)
+    except AssertionError as error:
+        what, *story = str(error).splitlines()
+        raise Violation(what, "a ring of its own choice", ["\n".join(story)], is_told=True) from None
+    finally:
+        close_all(ring, [])
+    context.tried.append(f"{examples} runs beside its model")
