@@ -146,7 +146,10 @@ def _probe(name: str, factory: Any) -> tuple[frozenset[Feature], dict[str, str]]
     ends: list[Any] = []
     try:
         _require(name, ring, f"what it makes, a {type(ring).__name__}", ("writer", "reader"))
-        for call, make, method in (("writer()", lambda: ring.writer(), "try_write"), ("reader(0)", lambda: ring.reader(0), "try_read")):
+        for call, make, method in (
+            ("writer()", lambda: ring.writer(), "try_write"),
+            ("reader(0)", lambda: ring.reader(0), "try_read"),
+        ):
             try:
                 end = make()
             except Exception as error:

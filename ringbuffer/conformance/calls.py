@@ -183,7 +183,9 @@ class CallRun:
 
     def _broken(self, what: str) -> None:
         self.is_over = True
-        raise Violation(what, geometry(self.readers, self.blocks, self.block_bytes), self.story, self.token, len(self.operations))
+        raise Violation(
+            what, geometry(self.readers, self.blocks, self.block_bytes), self.story, self.token, len(self.operations)
+        )
 
 
 def parse(token: str) -> tuple[tuple[int, int, int], list[Operation]]:
@@ -205,7 +207,9 @@ def replay(factory: Factory, token: str, judged: frozenset[str]) -> CallRun:
     return play(factory, size, operations, judged)
 
 
-def play(factory: Factory, size: tuple[int, int, int], operations: Iterable[Operation], judged: frozenset[str] = ALL) -> CallRun:
+def play(
+    factory: Factory, size: tuple[int, int, int], operations: Iterable[Operation], judged: frozenset[str] = ALL
+) -> CallRun:
     """Make those calls. Raises :class:`Violation`."""
     run = CallRun(factory, *size, judged)
     try:
@@ -237,7 +241,11 @@ def matters(factory: Factory, size: tuple[int, int, int], operations: Sequence[O
     if not any(one.kind in sampling.needs for one in operations):
         return False
     for plain in ({"W": "w", "R": "r"}, {"W": "w", "R": "r", "b": "r"}):
-        without = [Operation(plain.get(one.kind, one.kind), one.number) for one in operations if one.kind in plain or one.kind not in sampling.needs]
+        without = [
+            Operation(plain.get(one.kind, one.kind), one.number)
+            for one in operations
+            if one.kind in plain or one.kind not in sampling.needs
+        ]
         try:
             play(factory, size, without, sampling.judged)
         except Violation:

@@ -119,29 +119,100 @@ CALL_CLAUSES: Final = (
         Sampling("wrWR", needs="WR"),
         TIMEOUTS,
     ),
-    Clause("C10", CALL, "close", "what was written before the writer's end was closed arrives; closing ends without an error", processes.closing, (CLOSE,)),
+    Clause(
+        "C10",
+        CALL,
+        "close",
+        "what was written before the writer's end was closed arrives; closing ends without an error",
+        processes.closing,
+        (CLOSE,),
+    ),
 )
 
 STEP_CLAUSES: Final = (
-    Clause("S1", STEP, "exhaustive", "C1 holds in every schedule of a few messages with at most two preemptions", steps.exhaustive, replays=True),
+    Clause(
+        "S1",
+        STEP,
+        "exhaustive",
+        "C1 holds in every schedule of a few messages with at most two preemptions",
+        steps.exhaustive,
+        replays=True,
+    ),
     Clause("S2", STEP, "pct", "C1 holds in schedules with few ordering points, drawn (PCT)", steps.pct, replays=True),
     Clause("S3", STEP, "random", "C1 holds in schedules drawn step by step", steps.random, replays=True),
-    Clause("S4", STEP, "waiting", "S1 to S3 hold for the calls that wait, and nobody waits for ever", steps.waiting, (TIMEOUTS,), replays=True),
+    Clause(
+        "S4",
+        STEP,
+        "waiting",
+        "S1 to S3 hold for the calls that wait, and nobody waits for ever",
+        steps.waiting,
+        (TIMEOUTS,),
+        replays=True,
+    ),
     Clause("S5", STEP, "lockstep", "the ring takes the steps of its own model", steps.lockstep, (STEPS,)),
 )
 
 PROCESS_CLAUSES: Final = (
-    Clause("P1", PROCESS, "stream", "C1 holds for readers in processes of their own, with messages of all sizes", processes.stream, (PROCESSES,)),
-    Clause("P2", PROCESS, "lagging", "exactly K messages fit while a reader's process does not read, and all arrive", processes.lagging, (PROCESSES,)),
+    Clause(
+        "P1",
+        PROCESS,
+        "stream",
+        "C1 holds for readers in processes of their own, with messages of all sizes",
+        processes.stream,
+        (PROCESSES,),
+    ),
+    Clause(
+        "P2",
+        PROCESS,
+        "lagging",
+        "exactly K messages fit while a reader's process does not read, and all arrive",
+        processes.lagging,
+        (PROCESSES,),
+    ),
     Clause("P3", PROCESS, "writer", "C1 holds for a writer in a process of its own", processes.writer, (PROCESSES,)),
 )
 
 CRASH_CLAUSES: Final = (
-    Clause("X1", CRASH, "reader-between", "when a reader is killed between two calls, the others get all messages that fit", crashes.reader_between, (PROCESSES,)),
-    Clause("X2", CRASH, "writer-between", "when the writer is killed between two calls, each reader gets what was written, and no more", crashes.writer_between, (PROCESSES,)),
-    Clause("X3", CRASH, "reader-inside", "when a reader is killed inside of a call, the others get all messages that fit", crashes.reader_inside, (PROCESSES,)),
-    Clause("X4", CRASH, "writer-inside", "when the writer is killed inside of a call, that message arrives whole or not at all", crashes.writer_inside, (PROCESSES,)),
-    Clause("X5", CRASH, "reported", "who waits for a process that was killed is told", crashes.reported, (PROCESSES, TIMEOUTS, REPORTS)),
+    Clause(
+        "X1",
+        CRASH,
+        "reader-between",
+        "when a reader is killed between two calls, the others get all messages that fit",
+        crashes.reader_between,
+        (PROCESSES,),
+    ),
+    Clause(
+        "X2",
+        CRASH,
+        "writer-between",
+        "when the writer is killed between two calls, each reader gets what was written, and no more",
+        crashes.writer_between,
+        (PROCESSES,),
+    ),
+    Clause(
+        "X3",
+        CRASH,
+        "reader-inside",
+        "when a reader is killed inside of a call, the others get all messages that fit",
+        crashes.reader_inside,
+        (PROCESSES,),
+    ),
+    Clause(
+        "X4",
+        CRASH,
+        "writer-inside",
+        "when the writer is killed inside of a call, that message arrives whole or not at all",
+        crashes.writer_inside,
+        (PROCESSES,),
+    ),
+    Clause(
+        "X5",
+        CRASH,
+        "reported",
+        "who waits for a process that was killed is told",
+        crashes.reported,
+        (PROCESSES, TIMEOUTS, REPORTS),
+    ),
 )
 
 CLAUSES: Final = {clause.id: clause for clause in (*CALL_CLAUSES, *STEP_CLAUSES, *PROCESS_CLAUSES, *CRASH_CLAUSES)}

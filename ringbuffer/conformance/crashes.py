@@ -163,7 +163,9 @@ def writer_inside(context: Context) -> None:
         with staged(context, 2, BLOCKS, BLOCK_BYTES) as stage:
             _writer_is_about_to(stage, before)
             stage.peers[-1].dies_at(line, TRY_WRITE, stage.body(before + 1))
-            stage.story.append(f"writer begins to write {messages.name(before + 1)}, and is killed before line {line} of its call")
+            stage.story.append(
+                f"writer begins to write {messages.name(before + 1)}, and is killed before line {line} of its call"
+            )
             for rank in (0, 1):
                 stage.check(rank, before, _try(stage, stage.end(rank).try_read))
             _last_whole_or_not(stage, before + 1)
@@ -221,4 +223,6 @@ def _is_told(stage: Stage, who: str, wait: Any) -> None:
         raise
     except Exception as error:
         raise stage.broken(f"{who} waits, and gets {type(error).__name__}: {error}".splitlines()[0]) from None
-    raise stage.broken(f"{who} waits, and is not told of the death within {REPORT_SECONDS:.0f} s (its wait returned {result!r:.40})")
+    raise stage.broken(
+        f"{who} waits, and is not told of the death within {REPORT_SECONDS:.0f} s (its wait returned {result!r:.40})"
+    )

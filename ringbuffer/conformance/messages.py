@@ -52,7 +52,7 @@ def describe(data: bytes, sent: Iterable[tuple[int, bytes]]) -> str:
         else:
             pieces.append((word, TAG_BYTES))
     if not pieces:
-        return f"{size(len(data))} that were never sent"
+        return "an empty message, which was never sent" if not data else f"{size(len(data))} that were never sent"
     if len(pieces) == 1 and pieces[0][0] in known:
         number = pieces[0][0]
         of = known[number]

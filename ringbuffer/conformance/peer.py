@@ -33,7 +33,15 @@ SLICE_SECONDS: Final = 0.5
 END_SECONDS: Final = 5.0
 """How long a peer may take to end; then it is killed."""
 
-TRY_WRITE, TRY_READ, READ_STREAM, WRITE_STREAM, WAIT_READ, DIE, END = "try_write", "try_read", "read_stream", "write_stream", "read", "die", "end"
+TRY_WRITE, TRY_READ, READ_STREAM, WRITE_STREAM, WAIT_READ, DIE, END = (
+    "try_write",
+    "try_read",
+    "read_stream",
+    "write_stream",
+    "read",
+    "die",
+    "end",
+)
 
 
 class PeerProblem(Exception):

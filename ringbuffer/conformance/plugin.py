@@ -33,12 +33,16 @@ SEED_DEFAULT: Final = 0
 def add_options(parser: pytest.Parser) -> None:
     """The options of the kit."""
     group = parser.getgroup("ringbuffer.conformance", "conformance of a broadcast ring")
-    group.addoption("--ring", metavar="MODULE:FACTORY", help="what is tested: factory(readers, blocks, block_bytes) makes a ring")
+    group.addoption(
+        "--ring", metavar="MODULE:FACTORY", help="what is tested: factory(readers, blocks, block_bytes) makes a ring"
+    )
     tiers, known = ", ".join(TIERS), "--clauses lists them"
     group.addoption("--tier", action="append", default=[], metavar="TIER", help=f"only this tier ({tiers}); can be repeated")
     group.addoption("--clause", action="append", default=[], metavar="ID", help=f"only this clause ({known}); can be repeated")
     group.addoption("--clauses", action="store_true", help="list the clauses, and end")
-    group.addoption("--expected", action="append", default=[], metavar="FILE", help="lines 'fail CLAUSE reason', 'skip CLAUSE reason'")
+    group.addoption(
+        "--expected", action="append", default=[], metavar="FILE", help="lines 'fail CLAUSE reason', 'skip CLAUSE reason'"
+    )
     group.addoption("--report", metavar="FILE", help="write what was found as JSON")
     group.addoption("--quick", action="store_true", help="try less")
     group.addoption("--seed", type=int, default=SEED_DEFAULT, help=f"of all that is drawn (default: {SEED_DEFAULT})")

@@ -12,7 +12,17 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ringbuffer.conformance import messages
 from ringbuffer.conformance.adapter import close_all
-from ringbuffer.conformance.peer import READ_STREAM, TRY_READ, WRITE_STREAM, Peer, PeerProblem, Stalled, put, read_stream, size_of
+from ringbuffer.conformance.peer import (
+    READ_STREAM,
+    TRY_READ,
+    WRITE_STREAM,
+    Peer,
+    PeerProblem,
+    Stalled,
+    put,
+    read_stream,
+    size_of,
+)
 from ringbuffer.conformance.story import Violation, geometry
 
 if TYPE_CHECKING:
@@ -60,7 +70,9 @@ class Stage:
         what = messages.describe(bytes(data), [(other, self.body(other)) for other in range(1, number + self.blocks + 1)])
         self.story.append(f"reader {rank} reads {what}")
         if bytes(data) != expected:
-            raise self.broken(f"reader {rank} reads {what}, though {messages.name(number)} ({messages.size(len(expected))}) is due")
+            raise self.broken(
+                f"reader {rank} reads {what}, though {messages.name(number)} ({messages.size(len(expected))}) is due"
+            )
 
     def body(self, number: int) -> bytes:
         """Message ``number``."""
@@ -131,7 +143,9 @@ def lagging(context: Context) -> None:
             while stage.write(written + 1):
                 written += 1
                 if written > 3 * (lap + 1):
-                    raise stage.broken(f"the writer found room for {messages.name(written)}, though no reader has read {messages.name(written - 3)}")
+                    raise stage.broken(
+                        f"the writer found room for {messages.name(written)}, though no reader has read {messages.name(written - 3)}"
+                    )
             if written != 3 * (lap + 1):
                 raise stage.broken("the writer found no room, though the readers have read all")
             for rank in (0, 1):

@@ -11,13 +11,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from ringbuffer.conformance import messages
 from ringbuffer.conformance.adapter import BLOCK_BYTES, Factory, close_all
 from ringbuffer.conformance.story import Violation, geometry
 from ringbuffer.conformance.tracing import predicate_of
-from ringbuffer.interleaving import Exhaustive, Pct, Random, Scenario, replay, search
+from ringbuffer.interleaving import Exhaustive, Pct, Random, Scenario, StepLimit, replay, search
 
 if TYPE_CHECKING:
     from ringbuffer.conformance.clauses import Context
@@ -28,6 +29,13 @@ NAP_SECONDS: Final = 0.000_01
 """Between two tries. The scheduler sees it, and takes it for waiting."""
 SIZES: Final = (12, 4, 8)
 """Of the messages, in turn: a short one behind a long one, so that what is left of that would be seen."""
+SHAPE_SECONDS_MIN: Final = 0.5
+"""What each shape of ring gets at the least, whatever those before it have taken."""
+STEPS_MAX: Final = 20_000
+"""Who is not at the end by then never will be."""
+UNFAIR: Final = 4
+"""Schedules that may starve somebody are given up so much earlier."""
+OPCODES_PER_LINE: Final = 5
 TRIES, WAITS = "try", "wait"
 
 
@@ -62,7 +70,9 @@ class Stage:
             self.ring.sleep_in_python()
         self.writer: Any = self.ring.writer()
         self.readers: list[Any] = [self.ring.reader(rank) for rank in range(shape.readers)]
-        self.sent = [(number, messages.body_of(number, SIZES[number % len(SIZES)])) for number in range(1, shape.messages + 1)]
+        self.sent = [
+            (number, messages.body_of(number, SIZES[(number - 1) % len(SIZES)])) for number in range(1, shape.messages + 1)
+        ]
 
     def scenario(self) -> Scenario:
         """The scenario of this run."""
@@ -92,7 +102,9 @@ class Stage:
                     time.sleep(NAP_SECONDS)
             if data is None or bytes(data) != body:
                 got = "nothing, waiting for ever" if data is None else messages.describe(bytes(data), self.sent)
-                raise WrongDelivery(f"reader {rank} reads {got}, though {messages.name(number)} ({messages.size(len(body))}) is due")
+                raise WrongDelivery(
+                    f"reader {rank} reads {got}, though {messages.name(number)} ({messages.size(len(body))}) is due"
+                )
 
     def check(self) -> None:
         """At the end nothing is left."""
@@ -132,54 +144,79 @@ def _again(context: Context) -> bool:
     return True
 
 
-def _search(context: Context, strategy: Any, mode: str, seconds: float) -> None:
-    """Search all shapes with one strategy. Raises :class:`Violation`."""
-    until = time.monotonic() + seconds
-    counts: list[str] = []
-    runs = 0
-    for left, size in zip(range(len(SHAPES), 0, -1), SHAPES, strict=True):
-        shape = Shape(*size, mode)
-        allowed = max(0.5, (until - time.monotonic()) / left)
+class _Search:
+    """One search of all shapes. ``cut``: how many schedules were given up without a verdict."""
+
+    def __init__(self, context: Context, mode: str, seconds: float) -> None:
+        self.context, self.mode = context, mode
+        self.until = time.monotonic() + seconds
+        self.runs = self.cut = 0
+        self.complete: list[str] = []
+
+    def run(self, strategies: Callable[[int], Any]) -> None:
+        """Search with what ``strategies`` gives for a seed. Raises :class:`Violation`."""
+        for left, size in zip(range(len(SHAPES), 0, -1), SHAPES, strict=True):
+            until = time.monotonic() + max(SHAPE_SECONDS_MIN, (self.until - time.monotonic()) / left)
+            seed = self.context.seed
+            while time.monotonic() < until and self._was_cut(Shape(*size, self.mode), strategies(seed), until):
+                seed += 1
+        done = f", all of them for {', '.join(self.complete)} (readers × blocks × messages)" if self.complete else ""
+        cut = f", {self.cut} of them given up" if self.cut else ""
+        self.context.tried.append(f"{self.runs} schedules, {strategies(self.context.seed)}{done}{cut}")
+
+    def _was_cut(self, shape: Shape, strategy: Any, until: float) -> bool:
+        """Search one shape. Whether it ended because a schedule starved somebody. Raises :class:`Violation`."""
         report = search(
-            lambda shape=shape: Stage(context.subject.factory, shape).scenario(),
+            lambda: Stage(self.context.subject.factory, shape).scenario(),
             strategy,
-            granularity=context.granularity,
-            seconds=allowed,
+            granularity=self.context.granularity,
+            max_steps=STEPS_MAX
+            * (OPCODES_PER_LINE if self.context.granularity == "opcode" else 1)
+            // (UNFAIR if isinstance(strategy, Pct) else 1),
+            seconds=max(SHAPE_SECONDS_MIN, until - time.monotonic()),
         )
-        runs += report.runs
-        if report.complete:
-            counts.append(f"{size[0]}×{size[1]}×{size[2]}")
-        if report.failure is not None:
-            context.tried.append(f"{runs} schedules, the last of which fails")
-            raise _violation(shape, report.failure)
-    complete = f", all of them for {', '.join(counts)} (readers × blocks × messages)" if counts else ""
-    context.tried.append(f"{runs} schedules, {strategy}{complete}")
+        self.runs += report.runs
+        if report.complete and isinstance(strategy, Exhaustive):
+            self.complete.append(f"{shape.readers}×{shape.blocks}×{shape.messages}")
+        if report.failure is None:
+            return False
+        # Priorities are unfair: who tries again and again, and changes something each time, may keep all others from going on.
+        if isinstance(report.failure.error, StepLimit) and isinstance(strategy, Pct):
+            self.cut += 1
+            return True
+        self.context.tried.append(f"{self.runs} schedules, the last of which fails")
+        raise _violation(shape, report.failure)
+
+
+def _exhaustively(_: int) -> Exhaustive:
+    return Exhaustive(preemptions=PREEMPTIONS)
 
 
 def exhaustive(context: Context) -> None:
     """S1."""
     if not _again(context):
-        _search(context, Exhaustive(preemptions=PREEMPTIONS), TRIES, context.effort.search_seconds)
+        _Search(context, TRIES, context.effort.search_seconds).run(_exhaustively)
 
 
 def pct(context: Context) -> None:
     """S2."""
     if not _again(context):
-        _search(context, Pct(depth=DEPTH, runs=context.effort.search_runs, seed=context.seed), TRIES, context.effort.search_seconds)
+        _Search(context, TRIES, context.effort.search_seconds).run(partial(Pct, DEPTH, context.effort.search_runs))
 
 
 def random(context: Context) -> None:
     """S3."""
     if not _again(context):
-        _search(context, Random(runs=context.effort.search_runs, seed=context.seed), TRIES, context.effort.search_seconds)
+        _Search(context, TRIES, context.effort.search_seconds).run(partial(Random, context.effort.search_runs))
 
 
 def waiting(context: Context) -> None:
     """S4."""
-    if not _again(context):
-        runs = context.effort.search_runs
-        for strategy in (Exhaustive(preemptions=PREEMPTIONS), Pct(depth=DEPTH, runs=runs, seed=context.seed), Random(runs=runs, seed=context.seed)):
-            _search(context, strategy, WAITS, context.effort.search_seconds / 3)
+    if _again(context):
+        return
+    runs = context.effort.search_runs
+    for strategies in (_exhaustively, partial(Pct, DEPTH, runs), partial(Random, runs)):
+        _Search(context, WAITS, context.effort.search_seconds / 3).run(strategies)
 
 
 def lockstep(context: Context) -> None:
