@@ -1,7 +1,8 @@
-"""What pytest loads where this package is installed (entry point ``pytest11``): nothing, unless the conformance kit is asked for.
+"""What pytest loads where this package is installed (entry point ``pytest11``): nothing, unless the conformance kit is asked
+for.
 
-Rules: a run of pytest that does not name ``ringbuffer.conformance`` gets no option, no hook and no import of this package; so this
-module stands outside of it.
+Rules: a run of pytest that does not name ``ringbuffer.conformance`` gets no option, no hook and no import of this package; so
+this module stands outside of it.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ import pickle
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -138,7 +139,7 @@ def _said(error: BaseException) -> str:
 def _probe(name: str, factory: Any) -> tuple[frozenset[Feature], dict[str, str]]:
     """Make one ring, and look at what it has. Raises :class:`AdapterError`."""
     try:
-        ring = factory(1, 2, BLOCK_BYTES)
+        ring: Any = factory(1, 2, BLOCK_BYTES)
     except Exception as error:
         raise AdapterError(
             f"--ring={name}: called with 1 reader, 2 blocks and {BLOCK_BYTES} bytes a block, it raises {_said(error)}"
@@ -146,10 +147,7 @@ def _probe(name: str, factory: Any) -> tuple[frozenset[Feature], dict[str, str]]
     ends: list[Any] = []
     try:
         _require(name, ring, f"what it makes, a {type(ring).__name__}", ("writer", "reader"))
-        for call, make, method in (
-            ("writer()", lambda: ring.writer(), "try_write"),
-            ("reader(0)", lambda: ring.reader(0), "try_read"),
-        ):
+        for call, make, method in (("writer()", ring.writer, "try_write"), ("reader(0)", partial(ring.reader, 0), "try_read")):
             try:
                 end = make()
             except Exception as error:

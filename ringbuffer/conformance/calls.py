@@ -1,9 +1,9 @@
 """Call by call: a ring against the oracle, all ends in one process and no call inside another.
 
-A :class:`CallRun` makes calls on a ring and judges each by what it returns; what to call is drawn by Hypothesis, and what it has
-found is made short (``shorten.py``). Rules: a run is a list of operations, and the same list makes the same run; the oracle is the
-project's own (``protocol/oracle.py``), which knows nothing of flags. A run judges only what its clause is about, and goes on
-behind what it is not. Limits: a sample.
+A :class:`CallRun` makes calls on a ring and judges each by what it returns; what to call is drawn by Hypothesis, and what it
+has found is made short (``shorten.py``). Rules: a run is a list of operations, and the same list makes the same run; the oracle
+is the project's own (``protocol/oracle.py``), which knows nothing of flags. A run judges only what its clause is about, and
+goes on behind what it is not. Limits: a sample.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ TIMEOUT_SECONDS: Final = 0.001
 """What a wait is given that cannot succeed. How long it takes is not judged."""
 
 DELIVERY, ROOM, FULL, EMPTY = "delivery", "room", "full", "empty"
-"""What a run can judge: what readers get; that a write finds the room there is; no more than that; that nothing comes of nothing."""
+"""What a run can judge: what readers get; that a write finds the room there is; no more; that nothing comes of nothing."""
 ALL: Final = frozenset({DELIVERY, ROOM, FULL, EMPTY})
 
 
@@ -224,7 +224,8 @@ def play(
 class Sampling:
     """What to draw: ``kinds`` of operations; of which ``needs`` are those that the clause is about (empty: all).
 
-    A violation that comes without those, too, is another clause's, and is not counted. ``judged``: what is judged; ``size_min`` and ``size_max``: of messages.
+    A violation that comes without those, too, is another clause's, and is not counted. ``judged``: what is judged; ``size_min``
+    and ``size_max``: of messages.
     """
 
     kinds: str
@@ -347,7 +348,7 @@ def _machine_of(search: Search) -> type[RuleBasedStateMachine]:
 
 
 def laps(readers: int, blocks: int, rounds: int) -> Sequence[Operation]:
-    """The calls of ``rounds`` laps: the ring is filled, with one write more than there is room, and emptied, with one read more."""
+    """The calls of ``rounds`` laps: the ring is filled, with one write too many, and emptied, with one read too many."""
     operations: list[Operation] = []
     for lap in range(rounds):
         operations += [Operation("w", SIZE_MIN + (lap + block) % SIZE_MAX) for block in range(blocks + 1)]

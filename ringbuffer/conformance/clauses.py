@@ -42,7 +42,8 @@ class Context:
 
 @dataclass(frozen=True)
 class Clause:
-    """One thing that is tested. ``needs``: features without which it is skipped; ``replays``: whether its failures have tokens."""
+    """One thing that is tested. ``needs``: features without which it is skipped; ``replays``: whether its failures have
+    tokens."""
 
     id: str
     tier: str

@@ -8,6 +8,7 @@ victim of a kind lives, to count the lines. Limits: a sample of the lines where 
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from ringbuffer.conformance import messages
@@ -61,7 +62,7 @@ def _reader_lives(stage: Stage, count: int) -> None:
 def _others_go_on(stage: Stage, written: int, read: int, room: int) -> None:
     """``written`` messages were written, of which reader 1 has read ``read``; ``room`` more must fit, at the least."""
     last = written
-    while last < written + 2 * BLOCKS and _try(stage, lambda: stage.write(last + 1)):
+    while last < written + 2 * BLOCKS and _try(stage, partial(stage.write, last + 1)):
         last += 1
         if last - read == BLOCKS:
             read += 1
@@ -207,7 +208,7 @@ def reported(context: Context) -> None:
         stage.peers[0].die()
         stage.story.append("reader 0 is killed")
         number = 1
-        while number < 1 + BLOCKS and _try(stage, lambda: stage.write(number + 1)):
+        while number < 1 + BLOCKS and _try(stage, partial(stage.write, number + 1)):
             number += 1
             stage.check(1, number, stage.end(1).try_read())
         _is_told(stage, "the writer", lambda: stage.end(-1).write(stage.body(number + 1), REPORT_SECONDS))

@@ -1,7 +1,7 @@
 """The messages that are sent, and what is said of the bytes that arrive.
 
-Message n is the number n as four bytes, again and again, cut to its size: so that each piece of it says where it comes from, and
-a reader that gets pieces of two messages can be told which.
+Message n is the number n as four bytes, again and again, cut to its size: so that each piece of it says where it comes from,
+and a reader that gets pieces of two messages can be told which.
 """
 
 from __future__ import annotations

@@ -33,7 +33,8 @@ class _GivenUp(Exception):
 
 
 class _Napping:
-    """A runner whose sleep is a short one of Python's, of which a scheduler in this process knows, and not one in the kernel."""
+    """A runner whose sleep is a short one of Python's, of which a scheduler in this process knows, and not one in the
+    kernel."""
 
     def __init__(self, runner: Runner) -> None:
         object.__setattr__(self, "_runner", runner)
@@ -91,7 +92,8 @@ class Ring:
         self.ring.close()
 
     def sleep_in_python(self) -> None:
-        """Ends that are made from now on sleep where a scheduler sees it, and try without saying in shared memory that they wait.
+        """Ends that are made from now on sleep where a scheduler sees it, and try without saying in shared memory that they
+        wait.
 
         Each such note would wake the others, of whom one that tries again and again would never let a slower one go on.
         """

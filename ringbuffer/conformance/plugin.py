@@ -1,8 +1,8 @@
 """The kit's plugin for pytest: its options, its items (one for each clause), its header, and how it tells a failure.
 
-Rules: it is registered only where ``ringbuffer.conformance`` is named on the command line (``ringbuffer_pytest.py``); bad usage is
-one line; what a clause raises is told in words, without a traceback; a clause that hangs ends, and those behind it are skipped,
-because what hangs may still run. Limits: for a clause that is at fault itself, pytest's own traceback is shown.
+Rules: it is registered only where ``ringbuffer.conformance`` is named on the command line (``ringbuffer_pytest.py``); bad usage
+is one line; what a clause raises is told in words, without a traceback; a clause that hangs ends, and those behind it are
+skipped, because what hangs may still run. Limits: for a clause that is at fault itself, pytest's own traceback is shown.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """In real processes: the writer and the readers each in one of their own, every message checked.
 
-Rules: who is not watched stalls for a bounded time; what a peer has to say of a message, it says in words. Limits: what happened
-on this machine, in these interleavings.
+Rules: who is not watched stalls for a bounded time; what a peer has to say of a message, it says in words. Limits: what
+happened on this machine, in these interleavings.
 """
 
 from __future__ import annotations
@@ -143,9 +143,8 @@ def lagging(context: Context) -> None:
             while stage.write(written + 1):
                 written += 1
                 if written > 3 * (lap + 1):
-                    raise stage.broken(
-                        f"the writer found room for {messages.name(written)}, though no reader has read {messages.name(written - 3)}"
-                    )
+                    unread = messages.name(written - 3)
+                    raise stage.broken(f"the writer found room for {messages.name(written)}, though nobody has read {unread}")
             if written != 3 * (lap + 1):
                 raise stage.broken("the writer found no room, though the readers have read all")
             for rank in (0, 1):
@@ -166,8 +165,8 @@ def writer(context: Context) -> None:
         stage.peers[-1].tell(WRITE_STREAM, count, BLOCK_BYTES)
         wrong = read_stream(stage.end(0), 0, 1, count, BLOCK_BYTES)
         said = stage.peers[-1].answer() if wrong is None else None
-        if wrong or said:
-            raise stage.broken(wrong or said)
+        if wrong is not None or said is not None:
+            raise stage.broken(str(wrong or said))
     context.tried.append(f"{count} messages from a process")
 
 

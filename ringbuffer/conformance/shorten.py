@@ -1,7 +1,7 @@
 """Making a call-level run short: what Hypothesis has found, with everything left out that can be.
 
-Hypothesis makes things short, too, but takes many times as long, and stops where no single change makes it shorter. A call-level
-run is cheap enough to try every run of fewer calls on small rings: what that finds is the shortest there is on them.
+Hypothesis makes things short, too, but takes many times as long, and stops where no single change makes it shorter. A
+call-level run is cheap enough to try every run of fewer calls on small rings: what that finds is the shortest there is on them.
 
 Rules: what comes out has been run, and breaks the clause. Limits: the number of runs tried is bounded (:data:`RUNS_MAX`).
 """

@@ -1,9 +1,9 @@
 """Step by step: the ends of a ring in one process, and a scheduler that switches between them inside of their calls.
 
-The scheduler (``ringbuffer.interleaving``) runs the ring's own code as it is, and decides before each of its lines, or opcodes, who
-goes on. Small rings and few messages come first, so that what is found is short. Rules: the verdict is that of the call level, each
-message once, in order, whole, and that nobody waits for ever. Limits: those of the scheduler: Python only, a sequentially
-consistent memory, bounds that are said.
+The scheduler (``ringbuffer.interleaving``) runs the ring's own code as it is, and decides before each of its lines, or opcodes,
+who goes on. Small rings and few messages come first, so that what is found is short. Rules: the verdict is that of the call
+level, each message once, in order, whole, and that nobody waits for ever. Limits: those of the scheduler: Python only, a
+sequentially consistent memory, bounds that are said.
 """
 
 from __future__ import annotations

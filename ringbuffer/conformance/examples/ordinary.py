@@ -1,7 +1,7 @@
 """A small ring without a fault, in the ordinary style; ``planted.py`` makes faulty ones of it.
 
-Adapter and ring in one: its ends have the methods that the kit calls. Limits: for total store order (x86-64) only, as any ring in
-pure Python.
+Adapter and ring in one: its ends have the methods that the kit calls. Limits: for total store order (x86-64) only, as any ring
+in pure Python.
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ class Reader(End):
 
     def is_new(self) -> bool:
         """Whether the block is written, and this reader has not read it."""
-        return self.buf[self.written + 1 + self.rank] == 0 and self.buf[self.written] == 1
+        return bool(not self.buf[self.written + 1 + self.rank] and self.buf[self.written] == 1)
 
     def take(self) -> bytes:
         """A copy of the message."""

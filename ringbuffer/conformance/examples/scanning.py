@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing.shared_memory import SharedMemory
+from typing import Any
 
 _LENGTH = struct.Struct("<I")
 _NAP_SECONDS = 1e-7
@@ -28,6 +29,7 @@ class ScanningBuffer:
         self.entry_bytes = 1 + readers
         self.is_creator = memory is None
         self.memory = memory or SharedMemory(create=True, size=blocks * (self.block_bytes + self.entry_bytes))
+        self.buf: Any = self.memory.buf
 
     def __reduce__(self) -> tuple[object, ...]:
         return ScanningBuffer, (self.readers, self.blocks, self.block_bytes - _LENGTH.size, self.memory)
@@ -36,14 +38,14 @@ class ScanningBuffer:
     def data(self, index: int) -> Iterator[memoryview]:
         """A block."""
         start = index * self.block_bytes
-        with self.memory.buf[start : start + self.block_bytes] as view:
+        with self.buf[start : start + self.block_bytes] as view:
             yield view
 
     @contextmanager
     def flags(self, index: int) -> Iterator[memoryview]:
         """The written flag of a block, and its read flags."""
         start = self.blocks * self.block_bytes + index * self.entry_bytes
-        with self.memory.buf[start : start + self.entry_bytes] as view:
+        with self.buf[start : start + self.entry_bytes] as view:
             yield view
 
     def close(self) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 import time
 from multiprocessing.shared_memory import SharedMemory
+from typing import Any
 
 LENGTH = struct.Struct("<I")
 
@@ -21,6 +22,7 @@ class ToyRing:
         self.stride = 1 + readers + LENGTH.size + block_bytes
         self.is_creator = memory is None
         self.memory = memory or SharedMemory(create=True, size=blocks * self.stride)
+        self.buf: Any = self.memory.buf
 
     def __reduce__(self) -> tuple[object, ...]:
         return ToyRing, (self.readers, self.blocks, self.block_bytes, self.memory)
@@ -41,15 +43,15 @@ class ToyWriter:
         ring, at = self.ring, self.index * self.ring.stride
         flags, body = at + 1, at + 1 + ring.readers
         deadline = None if timeout is None else time.monotonic() + timeout
-        while ring.memory.buf[at] == 1 and sum(ring.memory.buf[flags:body]) < ring.readers:
+        while ring.buf[at] == 1 and sum(ring.buf[flags:body]) < ring.readers:
             if deadline is not None and time.monotonic() >= deadline:
                 raise TimeoutError
             time.sleep(0.000_01)
-        ring.memory.buf[at] = 0
-        LENGTH.pack_into(ring.memory.buf, body, len(data))
-        ring.memory.buf[body + LENGTH.size : body + LENGTH.size + len(data)] = data
-        ring.memory.buf[flags:body] = bytes(ring.readers)
-        ring.memory.buf[at] = 1
+        ring.buf[at] = 0
+        LENGTH.pack_into(ring.buf, body, len(data))
+        ring.buf[body + LENGTH.size : body + LENGTH.size + len(data)] = data
+        ring.buf[flags:body] = bytes(ring.readers)
+        ring.buf[at] = 1
         self.index = (self.index + 1) % ring.blocks
 
 
@@ -63,12 +65,12 @@ class ToyReader:
         ring, at = self.ring, self.index * self.ring.stride
         mine, body = at + 1 + self.rank, at + 1 + ring.readers
         deadline = None if timeout is None else time.monotonic() + timeout
-        while ring.memory.buf[mine] == 1 or ring.memory.buf[at] == 0:
+        while ring.buf[mine] == 1 or ring.buf[at] == 0:
             if deadline is not None and time.monotonic() >= deadline:
                 raise TimeoutError
             time.sleep(0.000_01)
-        ring.memory.buf[mine] = 1
-        (length,) = LENGTH.unpack_from(ring.memory.buf, body)
-        data = bytes(ring.memory.buf[body + LENGTH.size : body + LENGTH.size + length])
+        ring.buf[mine] = 1
+        (length,) = LENGTH.unpack_from(ring.buf, body)
+        data = bytes(ring.buf[body + LENGTH.size : body + LENGTH.size + length])
         self.index = (self.index + 1) % ring.blocks
         return data
