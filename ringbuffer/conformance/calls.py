@@ -301,7 +301,8 @@ class Search:
 def _machine_of(search: Search) -> type[RuleBasedStateMachine]:
     """The state machine whose rules are the calls."""
     sampling = search.sampling
-    sizes = st.integers(sampling.size_min, sampling.size_max)
+    ends = sorted({sampling.size_min, sampling.size_min + 1, sampling.size_max - 1, sampling.size_max})
+    sizes = st.one_of(st.sampled_from(ends), st.integers(sampling.size_min, sampling.size_max))
     ranks = st.integers(0, READERS_MAX - 1)
 
     class CallMachine(RuleBasedStateMachine):

@@ -8,10 +8,10 @@ from typing import Final
 
 @dataclass(frozen=True)
 class Effort:
-    """Bounds. ``examples`` of ``calls`` at the call level; ``laps`` of C6; at the step level ``search_seconds`` for each clause,
-    ``search_runs`` for each shape of ring where schedules are drawn, and ``lockstep`` examples; ``messages`` of a process run;
-    ``kills`` of each clause with killed processes, beyond which places to kill at are left out; ``wall_seconds`` for a clause,
-    after which it is taken to hang.
+    """Bounds. ``examples`` of ``calls`` at the call level; ``laps`` of C6; at the step level ``search_seconds`` for each
+    clause, ``search_runs`` for each shape of ring where schedules are drawn, and ``lockstep`` examples; ``messages`` of a
+    process run; ``kills`` of each clause with killed processes, beyond which places to kill at are left out; ``wall_seconds``
+    for a clause, after which it is taken to hang.
     """
 
     name: str

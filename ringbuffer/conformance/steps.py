@@ -68,6 +68,8 @@ class Stage:
         self.ring: Any = factory(shape.readers, shape.blocks, BLOCK_BYTES)
         if hasattr(self.ring, "sleep_in_python"):
             self.ring.sleep_in_python()
+        self.log: list[tuple[str, str, str]] = []
+        """Who has begun a message, or is done with it, in the order in which that was: who, how it began, how it ended."""
         self.writer: Any = self.ring.writer()
         self.readers: list[Any] = [self.ring.reader(rank) for rank in range(shape.readers)]
         self.sent = [
@@ -83,28 +85,47 @@ class Stage:
 
     def write(self) -> None:
         """The writer's part."""
-        for _, body in self.sent:
+        for number, body in self.sent:
+            name = messages.name(number)
+            self.log.append(("writer", f"begins to write {name}", ""))
             if self.shape.mode == WAITS:
                 if not self.writer.write(body, None):
                     raise WrongDelivery("write(data, None), which waits for ever, returned False")
             else:
                 while not self.writer.try_write(body):
                     time.sleep(NAP_SECONDS)
+            self.log.append(("writer", f"writes {name} ({messages.size(len(body))})", f"has written {name}"))
 
     def read(self, rank: int) -> None:
         """A reader's part."""
         reader = self.readers[rank]
         for number, body in self.sent:
+            self.log.append((f"reader {rank}", "begins to read", ""))
             if self.shape.mode == WAITS:
                 data = reader.read(None)
             else:
                 while (data := reader.try_read()) is None:
                     time.sleep(NAP_SECONDS)
+            got = "nothing, waiting for ever" if data is None else messages.describe(bytes(data), self.sent)
+            self.log.append((f"reader {rank}", f"reads {got}", f"has read {got}"))
             if data is None or bytes(data) != body:
-                got = "nothing, waiting for ever" if data is None else messages.describe(bytes(data), self.sent)
                 raise WrongDelivery(
                     f"reader {rank} reads {got}, though {messages.name(number)} ({messages.size(len(body))}) is due"
                 )
+
+    def in_short(self) -> list[str]:
+        """The run, message by message: what begins and ends without another in between is one line."""
+        lines: list[str] = []
+        open_: dict[str, int] = {}
+        for at, (who, what, done) in enumerate(self.log):
+            if not done:
+                open_[who] = at
+                lines.append(f"{who} {what}")
+            elif open_.get(who) == at - 1:
+                lines[-1] = f"{who} {what}"
+            else:
+                lines.append(f"{who} {done}")
+        return [f"{number:3}. {line}" for number, line in enumerate(lines, 1)]
 
     def check(self) -> None:
         """At the end nothing is left."""
@@ -122,11 +143,25 @@ class Stage:
             self.writer, self.readers = None, []
 
 
-def _violation(shape: Shape, run: Any) -> Violation:
-    error = run.error
-    what = str(error) if isinstance(error, WrongDelivery) else f"{type(error).__name__}: {error}"
-    story = run.story if isinstance(run.story, str) else "\n".join(run.story)
-    return Violation(what, geometry(shape.readers, shape.blocks, BLOCK_BYTES), [story], f"{shape}:{run.token}", is_told=True)
+class _Made:
+    """Makes the scenarios of a search. ``last``: the stage of the last run, which is the one that is told."""
+
+    def __init__(self, factory: Factory, shape: Shape) -> None:
+        self.factory, self.shape = factory, shape
+        self.last: Stage | None = None
+
+    def __call__(self) -> Scenario:
+        self.last = Stage(self.factory, self.shape)
+        return self.last.scenario()
+
+    def violation(self, run: Any) -> Violation:
+        """The error for a run that failed."""
+        assert self.last is not None, "it was run"
+        error = run.error
+        what = str(error) if isinstance(error, WrongDelivery) else f"{type(error).__name__}: {error}"
+        story = [*self.last.in_short(), "step by step:", run.story]
+        ring = geometry(self.shape.readers, self.shape.blocks, BLOCK_BYTES)
+        return Violation(what, ring, story, f"{self.shape}:{run.token}", is_told=True)
 
 
 def _again(context: Context) -> bool:
@@ -138,9 +173,10 @@ def _again(context: Context) -> bool:
     if len(parts) != 4 or not all(part.isdecimal() for part in parts[:3]) or parts[3] not in (TRIES, WAITS):
         raise ValueError(f"{context.replayed!r} is no token of a step-level run")
     shape = Shape(int(parts[0]), int(parts[1]), int(parts[2]), parts[3])
-    run = replay(lambda: Stage(context.subject.factory, shape).scenario(), token)
+    make = _Made(context.subject.factory, shape)
+    run = replay(make, token)
     if run.error is not None:
-        raise _violation(shape, run)
+        raise make.violation(run)
     return True
 
 
@@ -166,8 +202,9 @@ class _Search:
 
     def _was_cut(self, shape: Shape, strategy: Any, until: float) -> bool:
         """Search one shape. Whether it ended because a schedule starved somebody. Raises :class:`Violation`."""
+        make = _Made(self.context.subject.factory, shape)
         report = search(
-            lambda: Stage(self.context.subject.factory, shape).scenario(),
+            make,
             strategy,
             granularity=self.context.granularity,
             max_steps=STEPS_MAX
@@ -185,7 +222,7 @@ class _Search:
             self.cut += 1
             return True
         self.context.tried.append(f"{self.runs} schedules, the last of which fails")
-        raise _violation(shape, report.failure)
+        raise make.violation(report.failure)
 
 
 def _exhaustively(_: int) -> Exhaustive:
