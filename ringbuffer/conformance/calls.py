@@ -146,8 +146,8 @@ class CallRun:
         verb = "reads" if operation.kind != "b" else "begins to read, and gives up,"
         if data is None:
             self.story[-1] = f"reader {rank} {verb} nothing"
-            if due is not None and DELIVERY in self.judged:
-                self._broken(f"reader {rank} reads nothing, though {messages.name(due)} is due")
+            if due is not None:
+                self._misdelivered(f"reader {rank} reads nothing, though {messages.name(due)} is due")
             return
         what = messages.describe(bytes(data), self.sent.items())
         self.story[-1] = f"reader {rank} {verb} {what}"
@@ -157,8 +157,7 @@ class CallRun:
         """Ask the oracle what to think of ``data``. ``keeps``: the reader has given it up, and is owed it still."""
         got = f"reader {rank} reads {what}"
         if due is None:
-            if self.judged & {EMPTY, DELIVERY}:
-                self._broken(f"{got}, though it has read all that was written")
+            self._misdelivered(f"{got}, though it has read all that was written", also=EMPTY)
             return
         if data == self.sent[due]:
             words = [due]
@@ -167,9 +166,15 @@ class CallRun:
         left, fault = oracle.delivered(self.owed, rank, words if len(words) == 1 else [words[0], -1])
         if not keeps:
             self.owed = left
-        if fault is not None and DELIVERY in self.judged:
+        if fault is not None:
             said = "though it had that before, and" if fault == "stale" else "though"
-            self._broken(f"{got}, {said} {messages.name(due)} ({messages.size(len(self.sent[due]))}) is due")
+            self._misdelivered(f"{got}, {said} {messages.name(due)} ({messages.size(len(self.sent[due]))}) is due")
+
+    def _misdelivered(self, what: str, also: str = DELIVERY) -> None:
+        """A delivery is wrong. Where that is not judged, the run is over: what would follow comes of it."""
+        self.is_over = True
+        if self.judged & {DELIVERY, also}:
+            self._broken(what)
 
     def _call(self, method: str, call: Any, story: str | None = None) -> Any:
         if story is not None:
@@ -214,7 +219,8 @@ def play(
     run = CallRun(factory, *size, judged)
     try:
         for operation in operations:
-            run.do(operation)
+            if not run.is_over:
+                run.do(operation)
     finally:
         run.close()
     return run
@@ -355,3 +361,8 @@ def laps(readers: int, blocks: int, rounds: int) -> Sequence[Operation]:
         operations += [Operation("w", SIZE_MIN + (lap + block) % SIZE_MAX) for block in range(blocks + 1)]
         operations += [Operation("r", rank) for rank in range(readers) for _ in range(blocks + 1)]
     return operations
+
+
+def every_size(block_bytes: int) -> list[Operation]:
+    """One message of each size up to ``block_bytes``, the largest first, each read at once by the one reader."""
+    return [one for size in range(block_bytes, -1, -1) for one in (Operation("w", size), Operation("r", 0))]

@@ -15,6 +15,7 @@ from ringbuffer.conformance import adapter, calls, crashes, processes, steps
 from ringbuffer.conformance.adapter import CLOSE, EXCEPTIONS, PROCESSES, REPORTS, STEPS, TIMEOUTS, Feature, Subject
 from ringbuffer.conformance.calls import DELIVERY, EMPTY, FULL, ROOM, Sampling, Search
 from ringbuffer.conformance.effort import Effort
+from ringbuffer.conformance.shorten import shortened
 from ringbuffer.conformance.story import Violation
 
 CALL, STEP, PROCESS, CRASH = "call", "step", "process", "crash"
@@ -67,6 +68,19 @@ def _sampled(sampling: Sampling, context: Context) -> None:
         context.tried.append(f"{search.runs} runs of up to {context.effort.calls} calls, drawn")
 
 
+def _sizes(sampling: Sampling, context: Context) -> None:
+    """Every size once, and then drawn ones."""
+    if context.replayed is None:
+        factory, ring = context.subject.factory, (1, 2, adapter.BLOCK_BYTES)
+        operations = calls.every_size(adapter.BLOCK_BYTES)
+        try:
+            calls.play(factory, ring, operations, sampling.judged)
+        except Violation as violation:
+            raise shortened(factory, violation, ring, operations[: violation.calls], sampling) from None
+        context.tried.append(f"each size from 0 to {adapter.BLOCK_BYTES} bytes")
+    _sampled(sampling, context)
+
+
 def _laps(context: Context) -> None:
     """Rings are run round and round."""
     factory, rounds = context.subject.factory, context.effort.laps
@@ -92,11 +106,13 @@ CALL_CLAUSES: Final = (
     _call("C2", "room", "a write finds room while no reader is K messages behind", Sampling("wr", frozenset({ROOM}))),
     _call("C3", "full", "a write finds no room while a reader is K messages behind", Sampling("wr", frozenset({FULL}))),
     _call("C4", "empty", "a reader that has read all finds nothing", Sampling("wr", frozenset({EMPTY}))),
-    _call(
+    Clause(
         "C5",
+        CALL,
         "sizes",
         "messages of every size, from no byte to a full block, arrive as they were sent",
-        Sampling("wr", frozenset({DELIVERY}), size_min=0, size_max=adapter.BLOCK_BYTES),
+        partial(_sizes, Sampling("wr", frozenset({DELIVERY}), size_min=0, size_max=adapter.BLOCK_BYTES)),
+        replays=True,
     ),
     Clause("C6", CALL, "laps", "C1 to C4 hold lap after lap, beyond what a byte can count", _laps, replays=True),
     _call(

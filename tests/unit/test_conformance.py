@@ -286,7 +286,8 @@ def test_other_projects_do_not_notice_the_plugin(tmp_path: Path) -> None:
         encoding="utf-8",
     )
     (tmp_path / "test_it.py").write_text(
-        "import sys\ndef test_it(pytestconfig):\n    assert pytestconfig.option.quick\n    assert 'ringbuffer' not in sys.modules\n",
+        "import sys\ndef test_it(pytestconfig):\n"
+        "    assert pytestconfig.option.quick\n    assert 'ringbuffer' not in sys.modules\n",
         encoding="utf-8",
     )
     done = run_pytest(tmp_path, "--quick", "--report", "test_it.py")
@@ -347,7 +348,7 @@ class BrokenEnd:
         ("repeats", "C4", "reader 0 reads m1, though it has read all that was written"),
         ("cuts", "C5", "reader 0 reads 63 bytes of m1, which has 64, though m1 (64 bytes) is due"),
         ("raises", "C1", "try_write raises OSError: out of luck"),
-        ("counts to 255", "C6", "the writer found no room, though there is room for 1 more"),
+        ("counts to 255", "C6", "the writer found no room, though there is room for 2 more"),
     ],
 )
 def test_each_call_level_clause_finds_what_it_is_about(
