@@ -42,6 +42,7 @@ class Actor:
         self.idle_places: set[Place] = set()
         """Where it has waited since it last changed something."""
         self.written = 0
+        self.stores = 0
         self.depth = 0
         self.entries: dict[Place, Loop] = {}
         self.result: object = None

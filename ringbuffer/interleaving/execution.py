@@ -17,7 +17,7 @@ import sys
 import threading
 from collections.abc import Callable
 from types import FrameType
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 from ringbuffer.interleaving.actors import Actor, Place
 from ringbuffer.interleaving.code import line_in_words
@@ -36,6 +36,12 @@ BLOCKED_LOOK_SECONDS = 0.5
 """So many looks in a row without a single step: the actor blocks outside of the scheduler. Looks, not seconds, are counted, so
 that a process that was stopped for a while has not used them up."""
 STOPPED_SLEEPS_MAX = 100
+
+
+def end_here() -> NoReturn:
+    """End the actor whose thread this is; what it still does in its ``finally`` blocks is not switched in."""
+    sys.settrace(None)
+    raise Stopped
 
 
 class Recorder(Protocol):
@@ -124,11 +130,13 @@ class Execution:
         self._is_over = True
         self.leftover = [actor.name for actor in self.actors if not actor.stop()]
 
-    def _check(self, check: object) -> None:
-        if callable(check):
+    def _check(self, check: Callable[[], None] | None) -> None:
+        if check is not None:
             try:
                 check()
-            except Exception as error:
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:  # what test frameworks raise is no Exception
                 self.error = error
 
     # ---- in the actors' threads
@@ -169,11 +177,11 @@ class Execution:
             self._is_over = True
             self._over.release()
 
-    def _fail(self, error: BaseException, actor: Actor | None) -> None:
+    def _fail(self, error: BaseException, actor: Actor | None) -> NoReturn:
         """The run is over: the caller's thread ends, too."""
         self.error, self.failed = error, actor
         self._finish()
-        raise Stopped
+        end_here()
 
     def current(self) -> Actor | None:
         """The actor whose thread this is."""
@@ -182,7 +190,7 @@ class Execution:
     def step(self, actor: Actor, frame: FrameType, kind: int) -> None:
         """Before an opcode or a line of this kind: the place where others may run."""
         if self._is_over:
-            raise Stopped
+            end_here()
         self.steps += 1
         actor.steps += 1
         if actor.effects:
@@ -198,17 +206,17 @@ class Execution:
     def come_back(self, actor: Actor, frame: FrameType, loop: Loop, place: Place) -> bool:
         """An actor is at a place again; where nothing has come of the round, it waits. Whether it did."""
         if self._is_over:
-            raise Stopped
+            end_here()
         if actor.effects:
             self._settle(actor, actor.effects)
-        if not loop.is_idle(frame.f_locals, self._version, actor.written):
+        if not loop.is_idle(frame.f_locals, (self._version, actor.stores), actor.written):
             return False
         self.steps += 1
         actor.steps += 1
         if self.steps > self._max_steps:
             self._give_up()
         self.wait(actor, place, 0.0)
-        loop.version = self._version
+        loop.version = self._version, actor.stores
         frame.f_locals  # noqa: B018 - see _decide
         return True
 
@@ -217,7 +225,7 @@ class Execution:
         if self._is_over:
             actor.stops += 1
             if actor.stops > STOPPED_SLEEPS_MAX:
-                raise Stopped
+                end_here()
             return
         self.steps += 1
         actor.steps += 1
@@ -232,7 +240,7 @@ class Execution:
     def pause(self, actor: Actor, place: Place, deadline_seconds: float) -> None:
         """An actor can do nothing until another does something: it finds a lock taken."""
         if self._is_over:
-            raise Stopped
+            end_here()
         self.steps += 1
         actor.steps += 1
         self.wait(actor, place, deadline_seconds)
@@ -264,7 +272,10 @@ class Execution:
                 self.recorder.changed(actor)
         elif effects & ITEM and not self._watch.segments:
             self._has_changed(actor)
-        elif not effects & STORE or actor.idle_places:
+        elif not effects & STORE:
+            return
+        elif actor.idle_places:
+            actor.stores += 1  # what an actor counts while it waits wakes nobody, or two would wake each other for ever
             return
         self._version += 1
         self._wake(actor)
@@ -318,7 +329,7 @@ class Execution:
         if giver is not None and not giver.has_ended:
             giver.baton.acquire()
             if self._is_over:
-                raise Stopped
+                end_here()
 
     # ---- nobody can go on
 
@@ -343,7 +354,7 @@ class Execution:
         may_wait = self._scenario.may_wait
         if may_wait is not None and may_wait(places):
             self._finish()
-            raise Stopped
+            end_here()
         words = "; ".join(f"{name} waits {place}" for name, place in places.items())
         self._fail(Hang(f"all wait, and nobody changes anything: {words}", places), None)
 
@@ -356,7 +367,7 @@ class Execution:
         assert self._always is not None
         try:
             self._always()
-        except Exception as error:
+        except BaseException as error:
             self._fail(error, actor)
 
     def _place_of(self, actor: Actor) -> str:

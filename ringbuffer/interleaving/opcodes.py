@@ -9,7 +9,8 @@ comparisons, iteration, and jumps on a value that is not known to be a fresh tru
 * A global name is local where its file nowhere declares it ``global``, a closed-over one where it nowhere declares it
   ``nonlocal``; a method's name, always. Rebinding them in other ways (``module.name = …``) is no communication between
   processes: not looked at.
-* A jump backwards is where an actor may be found to be waiting (``waiting.py``).
+* Where a jump goes back to, an actor may be found to be waiting (``waiting.py``); not at the jump, which may depend on a value
+  on the stack, and that is not seen.
 * A *store* may have changed what others wait for; what *may write* is followed by a look at the watched memory.
 
 Limits: tables are made for CPython 3.11 to 3.13; an opcode that is unknown is a switch point that may write.
@@ -25,7 +26,7 @@ import sys
 from types import CodeType
 
 SWITCH, BACK, STORE, ITEM, WRITES = 1, 2, 4, 8, 16
-"""Bits of a kind: others may run before it; it jumps backwards; it stores; it stores an item; memory may differ after it."""
+"""Bits of a kind: others may run before it; a jump leads back to it; it stores; it stores an item; memory may differ after."""
 
 
 def _names(text: str) -> frozenset[str]:
@@ -75,12 +76,9 @@ def _is_local(instruction: dis.Instruction, previous: str, rebound: frozenset[st
 
 def _kind(instruction: dis.Instruction, previous: str, rebound: frozenset[str] | None) -> int:
     name = instruction.opname
-    target = instruction.argval
-    is_back = "JUMP" in name and isinstance(target, int) and target <= instruction.offset
-    kind = BACK if is_back else 0
     if _is_local(instruction, previous, rebound):
-        return kind
-    kind |= SWITCH | (0 if name in _READ_ONLY else WRITES)
+        return 0
+    kind = SWITCH | (0 if name in _READ_ONLY else WRITES)
     return kind | (STORE if name in _STORES else STORE | ITEM if name in _ITEMS else 0)
 
 
@@ -90,7 +88,9 @@ def kinds_by_opcode(code: CodeType) -> tuple[int, ...]:
     previous = _NO_PREVIOUS
     rebound = rebound_names(code.co_filename)
     for instruction in dis.get_instructions(code):
-        kinds[instruction.offset >> 1] = _kind(instruction, previous, rebound)
+        kinds[instruction.offset >> 1] |= _kind(instruction, previous, rebound)
+        if "JUMP_BACKWARD" in instruction.opname:
+            kinds[instruction.argval >> 1] |= BACK
         if instruction.opname not in ("CACHE", "EXTENDED_ARG"):
             previous = instruction.opname
     return tuple(kinds)

@@ -24,6 +24,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 NEVER = 1 << 62
+WAITS_MAX = 16
+"""After so many waits, a random priority falls below all others: PCT as published knows no waiting, and would starve somebody."""
 
 
 class Schedule:
@@ -124,6 +126,8 @@ class _Priorities(Schedule):
         self._priorities = order
         self._changes = sorted(draw.randint(1, max(step_count, 1)) for _ in range(depth - 1))
         self._fallen = depth
+        self._waits = [0] * actor_count
+        self._running: int | None = None
         self.ask_at = self._changes[0] if self._changes else NEVER
 
     def choose(self, step: int, current: int | None, enabled: Sequence[int], default: int, ran: int) -> int:
@@ -133,7 +137,16 @@ class _Priorities(Schedule):
             self._fallen -= 1
             self._priorities[default if current is None else current] = self._fallen
         self.ask_at = self._changes[0] if self._changes else NEVER
-        return max(enabled, key=self._priorities.__getitem__)
+        if current is None and self._running is not None:
+            self._has_waited(self._running)
+        self._running = max(enabled, key=self._priorities.__getitem__)
+        return self._running
+
+    def _has_waited(self, actor: int) -> None:
+        """Two that wait, and change something in each look, would wake each other for ever, and starve who is below them."""
+        self._waits[actor] += 1
+        if self._waits[actor] % WAITS_MAX == 0:
+            self._priorities[actor] = min(self._priorities) - 1
 
 
 class Strategy(Protocol):

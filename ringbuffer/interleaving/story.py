@@ -6,6 +6,7 @@ letter, so it holds no addresses, no random names, and no times of day.
 
 from __future__ import annotations
 
+import inspect
 import re
 from types import CodeType, FrameType
 
@@ -41,27 +42,32 @@ class _Paragraph:
         self.lines: list[Line] = []
         self.notes: list[str] = []
         self.end = ""
+        self.is_idle = False
+        """Whether it is one look of a round in which all wait and time passes; until it goes on or changes something."""
 
     def note(self, text: str) -> None:
         if text not in self.notes[-1:]:
             self.notes.append(text)
 
     def text(self, number: int) -> str:
+        """The paragraph in the order of time: where it begins, what came of it, where it ends, and how."""
         half = NOTES_MAX // 2
-        kept = self.notes
-        if len(kept) > NOTES_MAX:
-            kept = [*kept[:half], f"… {len(kept) - 2 * half} more …", *kept[-half:]]
-        return "\n".join([f"{number}. {self.actor.name} {self._ran()}{self.end}", *(f"   - {note}" for note in kept)])
+        notes = self.notes
+        if len(notes) > NOTES_MAX:
+            notes = [*notes[:half], f"… {len(notes) - 2 * half} more …", *notes[-half:]]
+        texts = [f"{number}. {self.actor.name} {self._functions()}"]
+        if self.lines:
+            texts.append(f"from {line_in_words(*self.lines[0])}")
+        texts += [f"  - {note}" for note in notes]
+        if len(self.lines) > 1:
+            texts.append(f"to {line_in_words(*self.lines[-1])}")
+        return "\n   ".join(texts + ([self.end] if self.end else []))
 
-    def _ran(self) -> str:
-        if not self.lines:
-            return "has a turn"
-        first, last = self.lines[0], self.lines[-1]
-        functions = list(dict.fromkeys(code.co_name for code, _ in self.lines))
-        names = ", ".join(f"`{name}`" for name in functions[:FUNCTIONS_MAX]) + (", …" if len(functions) > FUNCTIONS_MAX else "")
-        if first == last:
-            return f"runs {names}: {line_in_words(*first)}"
-        return f"runs {names}: from {line_in_words(*first)} to {line_in_words(*last)}"
+    def _functions(self) -> str:
+        names = list(dict.fromkeys(f"`{code.co_name}`" for code, _ in self.lines if not code.co_name.startswith("<")))
+        if not names:
+            return "goes on"
+        return "runs " + ", ".join(names[:FUNCTIONS_MAX]) + (", …" if len(names) > FUNCTIONS_MAX else "")
 
 
 class Story:
@@ -72,25 +78,30 @@ class Story:
         self._paragraphs: list[_Paragraph] = []
         self._next: dict[int, Line] = {}
         self._acted: dict[int, Line] = {}
+        self._idle_seconds: list[float] = []
+        self._is_idle = False
 
     def switched(self, actor: Actor, *, was_preempted: Actor | None) -> None:
         """Another actor has the baton, or the same one again."""
         if was_preempted is not None and was_preempted.index in self._next:
             before = line_in_words(*self._next[was_preempted.index])
-            self._paragraphs[-1].end = f"; there it is interrupted, in {before}"
+            self._paragraphs[-1].end = f"it is interrupted in {before}"
         self._paragraphs.append(_Paragraph(actor))
+        self._paragraphs[-1].is_idle = self._is_idle
 
     def waits(self, actor: Actor, *, is_asleep: bool) -> None:
         """The actor waits, having looked."""
         del actor
-        self._paragraphs[-1].end = "; it sleeps" if is_asleep else "; it waits"
+        self._paragraphs[-1].end = "it sleeps" if is_asleep else "it waits"
 
     def idled(self, seconds: float) -> None:
         """All wait, and time passes."""
-        self._paragraphs[-1].note(f"all wait; time passes, to {seconds:g} s")
+        self._is_idle = True
+        self._idle_seconds.append(seconds)
 
     def changed(self, actor: Actor) -> None:
         """What the actor did last has changed the memory."""
+        self._is_idle = self._paragraphs[-1].is_idle = False
         line = self._acted.get(actor.index)
         where = f"{line_in_words(*line)} " if line else ""
         self._paragraphs[-1].note(f"{where}changes shared bytes {self._watch.changes()}")
@@ -109,23 +120,39 @@ class Story:
             self._acted[actor.index] = line
 
     def returned(self, actor: Actor, frame: FrameType, value: object) -> None:
-        """A function returns, or its generator yields."""
-        if value is not None:
+        """A function returns; what generators yield and what expressions make in passing is not told."""
+        is_told = not frame.f_code.co_name.startswith("<") and not frame.f_code.co_flags & inspect.CO_GENERATOR
+        if value is not None and is_told:
             self._paragraphs[-1].note(f"`{frame.f_code.co_name}` returns {shown(value, self._watch)}")
 
     def ended(self, actor: Actor) -> None:
         """The actor's body has ended."""
+        self._paragraphs[-1].is_idle = False
         if actor.error is None:
-            self._paragraphs[-1].end = f"; it ends and returns {shown(actor.result, self._watch)}"
+            self._paragraphs[-1].end = f"it ends and returns {shown(actor.result, self._watch)}"
 
     def told(self, error: BaseException | None, failed: str | None) -> str:
         """The whole story."""
-        kept = list(enumerate(self._paragraphs, 1))
-        texts = [paragraph.text(number) for number, paragraph in kept[:PARAGRAPHS_MAX]]
-        if len(kept) > PARAGRAPHS_MAX:
-            texts.append(f"… {len(kept) - PARAGRAPHS_MAX} more turns …")
+        texts = self._texts()
+        if len(texts) > PARAGRAPHS_MAX:
+            half = PARAGRAPHS_MAX // 2
+            texts = [*texts[:half], f"… {len(texts) - 2 * half} more turns …", *texts[-half:]]
         if error is None:
             return "\n".join([*texts, "No failure."])
         who = f"{failed}: " if failed else ""
         message = self._watch.anonymous(_ADDRESS.sub("", str(error)))
         return "\n".join([*texts, f"Failure: {who}{type(error).__name__}" + (f": {message}" if message else "")])
+
+    def _texts(self) -> list[str]:
+        """The paragraphs; rounds in which all wait are one sentence."""
+        texts: list[str] = []
+        was_idle = False
+        for paragraph in self._paragraphs:
+            if not paragraph.is_idle:
+                texts.append(paragraph.text(len(texts) + 1))
+            elif not was_idle:
+                texts.append(f"{len(texts) + 1}. all wait; time passes, and they look again")
+            was_idle = paragraph.is_idle
+        if self._idle_seconds:
+            texts.append(f"Time passed, to {self._idle_seconds[-1]:g} s, only while all waited.")
+        return texts

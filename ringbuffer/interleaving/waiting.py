@@ -64,14 +64,14 @@ class Loop:
     """One place that is come back to: the state there, what version of all that is shared, and the rounds without change."""
 
     state: dict[str, object] | None = None
-    version: int = -1
+    version: tuple[int, int] = (-1, -1)
     rounds: int = 0
     written: int = -1
 
-    def is_idle(self, variables: Mapping[str, object], version: int, written: int) -> bool:
+    def is_idle(self, variables: Mapping[str, object], version: tuple[int, int], written: int) -> bool:
         """Whether the round that ends here did nothing but look.
 
-        ``version`` counts what anybody may have changed, ``written`` what this actor has surely changed.
+        ``version`` counts what anybody may have changed, and what this actor may have; ``written``, what it surely has.
         """
         state = snapshot(variables)
         idle = version == self.version and state == self.state
