@@ -10,7 +10,6 @@ from __future__ import annotations
 import platform
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -273,6 +272,3 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     """What a run that passed does not say."""
     if terminalreporter.stats.get("passed") and not terminalreporter.stats.get("failed"):
         terminalreporter.write_line("what passed was tried up to the bounds that the report tells; it is not verified")
-
-
-__all__ = ["Kit", "add_options", "time"]

@@ -125,6 +125,12 @@ def test_a_planted_fault_is_found_below_call_level_and_replays(fault: str) -> No
     assert caught.value.text() == found.text()
 
 
+def test_real_processes_find_a_block_that_is_freed_early() -> None:
+    found = found_by("P2", f"{planted.__name__}:FreesEarly")
+    assert found is not None
+    assert found.what == "the writer found room, though reader 1 has not read"
+
+
 def test_a_ring_without_a_fault_passes_at_the_step_level() -> None:
     for clause in ("C1", "C3", "C9", "S1", "S2", "S3"):
         assert found_by(clause, "ringbuffer.conformance.examples.ordinary:Ring") is None
