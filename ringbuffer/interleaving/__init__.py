@@ -14,7 +14,7 @@ within it; memory is sequentially consistent (``ringbuffer.memory`` models weake
 ``code.py``).
 """
 
-from ringbuffer.interleaving.scenario import Blocked, Diverged, Hang, Scenario, StepLimit, TokenMalformed
+from ringbuffer.interleaving.scenario import Blocked, Diverged, Hang, NothingTraced, Scenario, StepLimit, TokenMalformed
 from ringbuffer.interleaving.schedules import Exhaustive, Pct, Random
 from ringbuffer.interleaving.searching import Report, Run, replay, search
 
@@ -23,6 +23,7 @@ __all__ = [
     "Diverged",
     "Exhaustive",
     "Hang",
+    "NothingTraced",
     "Pct",
     "Random",
     "Report",

@@ -8,6 +8,7 @@ Limits: a thread that blocks in C cannot be ended from outside; it is left behin
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import sys
 import threading
@@ -72,9 +73,11 @@ class Actor:
 
     def stop(self) -> bool:
         """Give the baton to a thread that is to end, and wait for that; whether it has ended."""
-        assert self.thread is not None
+        if self.thread is None:
+            return True
         if self.thread.is_alive():
-            self.baton.release()
+            with contextlib.suppress(RuntimeError):  # where the search was interrupted, it may just be getting the baton
+                self.baton.release()
             for _ in range(END_TRIES):
                 self.thread.join(END_SECONDS)
                 if not self.thread.is_alive():

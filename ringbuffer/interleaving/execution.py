@@ -102,13 +102,15 @@ class Execution:
         collects = gc.isenabled()
         gc.disable()  # collecting garbage would run finalisers at places that depend on all that was run before
         try:
-            for actor in self.actors:
-                actor.start(lambda actor: self._perform(actor, trace_of))
-            self.is_starting = False
-            if self.actors:
-                self._pass_on(None)
-                self._await_the_end()
-            self._stop_all()
+            try:
+                for actor in self.actors:
+                    actor.start(lambda actor: self._perform(actor, trace_of))
+                self.is_starting = False
+                if self.actors:
+                    self._pass_on(None)
+                    self._await_the_end()
+            finally:
+                self._stop_all()
             if self.error is None:
                 self._check(self._scenario.check)
         finally:

@@ -56,6 +56,10 @@ class Diverged(RuntimeError):
     """The same schedule ran differently the second time: making the scenario, or the code, is not deterministic."""
 
 
+class NothingTraced(ValueError):
+    """None of what the actors ran is code under test: every search would pass, and show nothing."""
+
+
 class TokenMalformed(ValueError):
     """A replay token is damaged, or was made for another number of actors or another version of Python."""
 

@@ -19,13 +19,19 @@ from __future__ import annotations
 
 import heapq
 import random
+from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 NEVER = 1 << 62
 WAITS_MAX = 16
-"""After so many waits, a random priority falls below all others: PCT as published knows no waiting, and would starve somebody."""
+"""After so many waits, a priority falls below all others: PCT as published knows no waiting, and would starve somebody."""
+
+
+ACTORS_MAX = 1 << 10
+Deviations = tuple[tuple[int, int], ...]
+"""Decisions that are not the default: the step, and who goes on."""
 
 
 class Schedule:
@@ -80,7 +86,7 @@ class Follow(Schedule):
 class _Deviating(Schedule):
     """The default, but for some decisions; notes those that come after them."""
 
-    def __init__(self, deviations: tuple[tuple[int, int], ...], *, may_preempt: bool) -> None:
+    def __init__(self, deviations: Deviations, *, may_preempt: bool) -> None:
         self._deviations = deviations
         self._at = 0
         self._may_preempt = may_preempt
@@ -100,6 +106,12 @@ class _Deviating(Schedule):
         if len(enabled) > 1 and (current is None or self._may_preempt):
             self.decisions.append((step, current is None, default, tuple(enabled)))
         return default
+
+    def children(self, *, is_free: bool) -> Iterator[int]:
+        """The decisions that differ from this run's, at free places or at the others: a step and an actor in one number."""
+        for step, was_free, default, enabled in self.decisions:
+            if was_free == is_free:
+                yield from (step * ACTORS_MAX + other for other in enabled if other != default)
 
 
 class _Drawing(Schedule):
@@ -173,22 +185,29 @@ class Exhaustive:
             raise ValueError("preemptions and free are counts: 0 or more")
 
     def schedules(self, actor_count: int, step_count: int) -> Iterator[Schedule]:
-        """As :class:`Strategy`; the schedules that wait to be run are kept by the number of their preemptions."""
+        """As :class:`Strategy`. What waits to be run is kept by its number of preemptions, in a few bytes for each schedule."""
         del actor_count, step_count
+        yield (first := _Deviating((), may_preempt=self.preemptions > 0))
         serial = 0
-        waiting: list[tuple[int, int, int, tuple[tuple[int, int], ...]]] = [(0, 0, 0, ())]
+        waiting: list[tuple[int, int, int, int, Deviations, array[int]]] = []
+
+        def keep(schedule: _Deviating, preemptions: int, free: int, deviations: Deviations) -> None:
+            nonlocal serial
+            for is_free, costs in ((True, (preemptions, free + 1)), (False, (preemptions + 1, free))):
+                children = array("Q", schedule.children(is_free=is_free))
+                if children and (self.free is None or costs[1] <= self.free):
+                    serial += 1
+                    heapq.heappush(waiting, (*costs, serial, 0, deviations, children))
+
+        keep(first, 0, 0, ())
         while waiting:
-            preemptions, free, _, deviations = heapq.heappop(waiting)
+            preemptions, free, number, at, parent, children = heapq.heappop(waiting)
+            if at + 1 < len(children):
+                heapq.heappush(waiting, (preemptions, free, number, at + 1, parent, children))
+            deviations = (*parent, divmod(children[at], ACTORS_MAX))
             schedule = _Deviating(deviations, may_preempt=preemptions < self.preemptions)
             yield schedule
-            for step, is_free, default, enabled in schedule.decisions:
-                if is_free and self.free is not None and free >= self.free:
-                    continue
-                for other in enabled:
-                    if other != default:
-                        serial += 1
-                        costs = (preemptions, free + 1) if is_free else (preemptions + 1, free)
-                        heapq.heappush(waiting, (*costs, serial, (*deviations, (step, other))))
+            keep(schedule, preemptions, free, deviations)
 
     def bound(self) -> str:
         """As :class:`Strategy`."""

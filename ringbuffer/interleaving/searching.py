@@ -19,7 +19,7 @@ from ringbuffer.interleaving.clock import replaced
 from ringbuffer.interleaving.code import is_default_code, is_ours
 from ringbuffer.interleaving.execution import Execution
 from ringbuffer.interleaving.locks import Lock
-from ringbuffer.interleaving.scenario import Blocked, Diverged, Scenario, TokenMalformed
+from ringbuffer.interleaving.scenario import Blocked, Diverged, NothingTraced, Scenario, TokenMalformed
 from ringbuffer.interleaving.schedules import Exhaustive, Follow, Pct, Random, Schedule
 from ringbuffer.interleaving.shrinking import shrunk
 from ringbuffer.interleaving.story import Story
@@ -81,6 +81,10 @@ class Session:
     def is_code(self, file: str) -> bool:
         """Whether a file is code under test."""
         return self._asked(file) and not is_ours(file)
+
+    def has_met_code(self) -> bool:
+        """Whether any code under test has run so far."""
+        return self._tracer.has_met_code()
 
     def run(self, schedule: Schedule, *, is_told: bool = False) -> tuple[Execution, str]:
         """One run, and its story if it is to be told."""
@@ -160,6 +164,8 @@ def search(
     deadline = None if seconds is None else began + seconds
     with replaced(session, session.is_code):
         warm, _ = session.run(Schedule())
+    if not session.has_met_code():
+        raise NothingTraced("no code under test has run, so there is nowhere to switch: say with is_code which files it is in")
     runs, is_complete = 0, not isinstance(strategy, Pct | Random)
     failure = None
     with replaced(session, session.is_code):

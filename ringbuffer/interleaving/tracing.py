@@ -39,6 +39,10 @@ class Tracer:
         self._granularity = granularity
         self._tables: dict[int, tuple[CodeType, Any]] = {}
 
+    def has_met_code(self) -> bool:
+        """Whether any code under test has run; where none has, a search would show nothing."""
+        return any(table is not None for _, table in self._tables.values())
+
     def _table(self, code: CodeType) -> Any:
         known = self._tables.get(id(code))
         if known is None:

@@ -106,8 +106,11 @@ class Mailbox:
         return value
 
 
-def mailbox(wait: str = "spin", fault: str = "", messages: int = 1) -> Scenario:
-    """A writer and a reader with a mailbox between them; the reader asserts that it gets every message, whole and in order."""
+def mailbox(wait: str = "spin", fault: str = "", messages: int = 1, taken: list[tuple[int, int]] | None = None) -> Scenario:
+    """A writer and a reader with a mailbox between them; the reader asserts that it gets every message, whole and in order.
+
+    Where there is a list for what is ``taken``, it is noted there instead.
+    """
     memory = segment(3)
     box = Mailbox(memory, WAITS[wait], fault)
 
@@ -116,6 +119,10 @@ def mailbox(wait: str = "spin", fault: str = "", messages: int = 1) -> Scenario:
             box.put(value)
 
     def read() -> list[tuple[int, int]]:
+        if taken is not None:
+            for _ in range(messages):
+                taken.append(box.take())
+            return taken
         got = [box.take() for _ in range(messages)]
         assert got == [(value, value) for value in range(1, messages + 1)], f"got {got}"
         return got
