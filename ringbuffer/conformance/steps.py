@@ -31,6 +31,8 @@ SIZES: Final = (12, 4, 8)
 """Of the messages, in turn: a short one behind a long one, so that what is left of that would be seen."""
 SHAPE_SECONDS_MIN: Final = 0.5
 """What each shape of ring gets at the least, whatever those before it have taken."""
+DRAWN_SECONDS_MIN: Final = 10.0
+"""The same where schedules are drawn, whose number is bounded."""
 STEPS_MAX: Final = 20_000
 """Who is not at the end by then never will be."""
 UNFAIR: Final = 4
@@ -210,7 +212,7 @@ class _Search:
             max_steps=STEPS_MAX
             * (OPCODES_PER_LINE if self.context.granularity == "opcode" else 1)
             // (UNFAIR if isinstance(strategy, Pct) else 1),
-            seconds=max(SHAPE_SECONDS_MIN, until - time.monotonic()),
+            seconds=max(SHAPE_SECONDS_MIN if isinstance(strategy, Exhaustive) else DRAWN_SECONDS_MIN, until - time.monotonic()),
         )
         self.runs += report.runs
         if report.complete and isinstance(strategy, Exhaustive):
