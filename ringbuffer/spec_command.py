@@ -24,8 +24,8 @@ def add_spec(parser: argparse.ArgumentParser) -> None:
     """Say what can be asked for."""
     parser.set_defaults(run=run_spec)
     parser.description = (
-        "The specification's tables, pictures and vectors are generated from the protocol's tables; so is the explorer page: the"
-        " protocol to click through."
+        "The specification's tables, pictures and vectors are generated from the protocol's tables, and so is the explorer"
+        " page: the protocol to click through."
     )
     action = parser.add_mutually_exclusive_group(required=True)
     action.add_argument("--check", action="store_true", help="fail if a generated part is out of date")
