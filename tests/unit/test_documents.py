@@ -84,6 +84,9 @@ STATUSES = {
     "ringbuffer check --swap W5,W6 --readers 2 --blocks 2": cli.EXIT_REFUTED,
     "ringbuffer check --weaken R4 --memory ra --readers 1 --blocks 1": cli.EXIT_REFUTED,
     "ringbuffer check --killed reader --property progress": cli.EXIT_REFUTED,
+    "ringbuffer demo --messages 2000 --record run1": cli.EXIT_HOLDS,
+    "ringbuffer validate run1": cli.EXIT_HOLDS,
+    "ringbuffer validate run1 --json": cli.EXIT_HOLDS,
 }
 """Commands of the pages that are run, and how they end."""
 
@@ -95,7 +98,11 @@ def commands_of(page: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_commands_in_pages_can_be_given(page: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_commands_in_pages_can_be_given(
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Those that are run, are run one after the other in a folder of their own."""
+    monkeypatch.chdir(tmp_path)
     for command in commands_of(page):
         reason = next((NOT_RUN[start] for start in sorted(NOT_RUN, reverse=True) if command.startswith(start)), "")
         if command in STATUSES:
@@ -104,7 +111,7 @@ def test_commands_in_pages_can_be_given(page: Path, capsys: pytest.CaptureFixtur
             assert reason, f"{command}: neither run, nor a reason why not"
 
 
-TYPED = re.compile(r"`(ringbuffer (?:check|demo|replay|inspect|clean|bench|soak|spec)(?: [^`]*)?)`")
+TYPED = re.compile(r"`(ringbuffer (?:check|demo|replay|inspect|clean|validate|bench|soak|spec)(?: [^`]*)?)`")
 PLACEHOLDER = re.compile(r"\b(?:[A-Z]{3,}|ROW)\b|…")
 
 
