@@ -482,8 +482,9 @@ def test_interrupted_wait_leaves_nothing_to_the_next_call(rank: int, make_ring: 
     ends = [ShmRingBufferIO(ring, one, waiting=WaitOptions(1, 1e-6)) for one in (-1, 0)]
     end = ends[1 + rank]
 
-    def wait(timeout: float = 1e-4) -> None:
-        end.broadcast_object("not sent", timeout)
+    def wait() -> None:
+        with pytest.raises(WaitTimeoutError):
+            end.broadcast_object("not sent", timeout=1e-4)
 
     def pass_one_on() -> None:
         ends[0].enqueue("one", timeout=0)
@@ -491,11 +492,11 @@ def test_interrupted_wait_leaves_nothing_to_the_next_call(rank: int, make_ring: 
             assert ends[1].dequeue(timeout=0) == "one"
 
     pass_one_on()
-    for _ in sweep(lambda: pytest.raises(WaitTimeoutError, wait), "_enter", "_deadline", "_timed_out"):
+    for _ in sweep(wait, "_enter", "_deadline", "_timed_out"):
         end.cancel()  # there is no call
         before = time.monotonic()
         with pytest.raises(WaitTimeoutError) as caught:
-            wait(1e-3)
+            end.broadcast_object("not sent", timeout=1e-3)
         assert 1e-3 <= caught.value.waited_seconds <= time.monotonic() - before
         if rank == -1:
             assert ends[1].dequeue(timeout=0) == "one"
