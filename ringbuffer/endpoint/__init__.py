@@ -200,7 +200,7 @@ class ShmRingBufferIO(Usage):
             self._outbox.send(kind, body, self._deadline(timeout))
             self._send = self._fast_send
         finally:
-            self._in_use = self._runner.is_in_use = False
+            self._in_use = self._runner.is_in_use = self._runner.has_sought = False
 
     def dequeue(self, timeout: float | None = None) -> Any:
         """Return the next object, waiting for it for up to ``timeout`` seconds (``None``: for ever). Its memory is its own.
@@ -268,7 +268,7 @@ class ShmRingBufferIO(Usage):
             self._objects, self._messages = self._fast_objects, self._fast_messages
             return message
         finally:
-            self._in_use = self._runner.is_in_use = False
+            self._in_use = self._runner.is_in_use = self._runner.has_sought = False
 
     def _decode_again(self, error: Exception) -> None:
         """Raise :class:`DecodeError` for the message that is pending, which could not be decoded because of ``error``.

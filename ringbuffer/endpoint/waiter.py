@@ -43,6 +43,8 @@ class Waiter:
         self._refusal = refusal
         self.began = _monotonic()
         """When the call that waits was made."""
+        self._since: float | None = self.began
+        """The same, for the first of the blocks that the call waits for: the wait for another begins when it is looked for."""
         self._rank = role.rank
         self._has_looked = False
         runner.spin_count, runner.yield_seconds = options.spin_count, options.yield_seconds
@@ -72,15 +74,18 @@ class Waiter:
         """A call begins its slow way. Where the runner has looked again for it, it began then, and does not look again here."""
         runner = self._runner
         self._has_looked = runner.has_sought
-        self.began = runner.began if runner.has_sought else _monotonic()
+        self.began = self._since = runner.began if runner.has_sought else _monotonic()
         runner.has_sought = False
 
     def find(self, deadline: float | None) -> None:
         """Return with the block found, or raise. ``deadline``: on the monotonic clock, or ``None``."""
+        since, self._since = self._since, None
         if self._runner.begin() == FOUND:
             return
+        if since is None:
+            since = _monotonic()
         if not self._look_again(deadline):
-            self._sleep(self.began, deadline)
+            self._sleep(since, deadline)
 
     def _look_again(self, deadline: float | None) -> bool:
         """Look again at once, and then between yields. Whether the block was found. Does not last longer than the deadline."""

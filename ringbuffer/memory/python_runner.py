@@ -210,7 +210,11 @@ def _look_again(state: dict[str, Any], look: Callable[[], int], timeout: float |
     state["began"] = began = _monotonic()
     state["is_cancelled"] = False
     state["has_sought"] = True  # from here on it can be cancelled
-    result = _seek(state, look, state["spin_count"], began + yield_seconds)
+    try:
+        result = _seek(state, look, state["spin_count"], began + yield_seconds)
+    except BaseException:
+        state["has_sought"] = False  # the call is over
+        raise
     state["has_sought"] = result == WAIT
     return result == FOUND
 

@@ -11,6 +11,7 @@ import copy
 import gc
 import itertools
 import pickle
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -471,6 +472,35 @@ def test_interrupted_time_out_changes_nothing(call: str, make_ring: MakeRing) ->
         assert reader.dequeue(timeout=0) == "one"
     writer.enqueue("next", timeout=0)
     assert reader.dequeue(timeout=0) == "next"
+
+
+@ON_BOTH
+@pytest.mark.parametrize("rank", [-1, 0])
+def test_interrupted_wait_leaves_nothing_to_the_next_call(rank: int, make_ring: MakeRing) -> None:
+    """Neither when it began, from which a time-out is counted, nor what was to cancel it."""
+    ring = make_ring(max_chunks=1)
+    ends = [ShmRingBufferIO(ring, one, waiting=WaitOptions(1, 1e-6)) for one in (-1, 0)]
+    end = ends[1 + rank]
+
+    def wait() -> None:
+        with pytest.raises(WaitTimeoutError):
+            end.broadcast_object("not sent", timeout=1e-4)
+
+    def pass_one_on() -> None:
+        ends[0].enqueue("one", timeout=0)
+        if rank == 0:
+            assert ends[1].dequeue(timeout=0) == "one"
+
+    pass_one_on()
+    for _ in sweep(wait, "_enter", "_deadline", "_timed_out"):
+        end.cancel()  # there is no call
+        before = time.monotonic()
+        with pytest.raises(WaitTimeoutError) as caught:
+            end.broadcast_object("not sent", timeout=1e-3)
+        assert 1e-3 <= caught.value.waited_seconds <= time.monotonic() - before
+        if rank == -1:
+            assert ends[1].dequeue(timeout=0) == "one"
+        pass_one_on()  # and the fast way is open
 
 
 @ON_BOTH

@@ -376,6 +376,35 @@ def test_long_wait_warns_once_per_interval(
             assert "(case 4), which all have read: the writer has not written it again" in text
 
 
+def test_wait_for_a_later_block_of_a_message_begins_with_it(
+    make_ring: MakeRing, clock: Clock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A message that flows slowly is no long wait: only the time-out is counted from the call on."""
+    monkeypatch.setenv(WARNING_INTERVAL_VARIABLE, str(3.5 * SLICE_SECONDS))
+    ring = make_ring(max_chunk_bytes=64, max_chunks=1)
+    writer, reader = ends_of(ring)
+    clock.govern(writer)
+    writer.enqueue("one")
+    role = Role(ring.segment, -1)
+    since: set[int] = set()
+
+    def read_a_block() -> None:
+        since.add(role.entry().waiting_since)
+        if len(clock.slept) % 2 == 0 and len(clock.slept) <= 10:
+            reader._runner.begin()
+            reader._runner.finish()
+
+    clock.on_rest = read_a_block
+    with caplog.at_level(logging.WARNING, "ringbuffer"), pytest.raises(WaitTimeoutError) as caught:
+        writer.send_bytes(bytes(64 * 8), timeout=13 * SLICE_SECONDS)
+    role.release()
+    assert clock.now == pytest.approx(1000 + 13 * SLICE_SECONDS, abs=0.01)
+    assert caught.value.sent_bytes == 64 * 5
+    assert not caplog.records
+    assert caught.value.waited_seconds == pytest.approx(3 * SLICE_SECONDS, abs=0.01)
+    assert len(since) == 6
+
+
 def test_short_wait_warns_nobody(make_ring: MakeRing, caplog: pytest.LogCaptureFixture) -> None:
     _, reader = ends_of(make_ring())
     with pytest.raises(WaitTimeoutError):
