@@ -15,11 +15,12 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from ringbuffer.compiled import FOUND, Runner, bind
 from ringbuffer.errors import PeerDied, RoleTaken
 from ringbuffer.memory.backend import load_acquire
-from ringbuffer.memory.participants import Presence, Role, name_of
+from ringbuffer.memory.participants import Entry, Presence, Role, name_of
 from ringbuffer.protocol import executed, reader_resumes_at, writer_resumes_at
 from ringbuffer.ring import ShmRingBuffer
 
@@ -36,6 +37,14 @@ class _Peer:
     stand_in: Runner | None = None
     evicted_generation: int = 0
     """Which holder of the role was evicted."""
+
+
+class Lost(NamedTuple):
+    """Somebody that is gone for good. ``entry`` and ``presence``: as they were when that was seen."""
+
+    rank: int
+    entry: Entry
+    presence: Presence
 
 
 class Peers:
@@ -58,19 +67,25 @@ class Peers:
         """The ranks that have a stand-in."""
         return tuple(sorted(rank for rank, peer in self._peers.items() if peer.stand_in is not None))
 
-    def lost(self, ranks: tuple[int, ...]) -> int | None:
+    def lost(self, ranks: tuple[int, ...]) -> Lost | None:
         """The first of ``ranks`` that is gone for good: killed, say, or closed while nobody can take its place any more."""
         for rank in ranks:
             peer = self._peer(rank)
-            if peer.stand_in is None and self._is_lost(peer):
-                return rank
+            lost = None if peer.stand_in is not None else self._look_for(rank, peer)
+            if lost is not None:
+                return lost
         return None
 
-    def died(self, rank: int, block_index: int, case: int | None, waited: str) -> PeerDied:
-        """The error for a rank that :meth:`lost` has named. ``waited``: the sentence of the wait."""
+    def is_still(self, lost: Lost) -> bool:
+        """Whether nobody has taken that role since."""
+        entry, presence = self._peer(lost.rank).role.look()
+        return presence is lost.presence and entry.is_of_same_holder(lost.entry)
+
+    def died(self, lost: Lost, block_index: int, case: int | None, waited: str) -> PeerDied:
+        """The error for whom :meth:`lost` has found. ``waited``: the sentence of the wait."""
+        rank, entry, presence = lost
         peer = self._peer(rank)
-        entry = peer.role.entry()
-        left = peer.role.presence() is Presence.LEFT
+        left = presence is Presence.LEFT
         last_sign_ns = max(entry.left_at or entry.claimed_at, entry.waiting_since, peer.seen_alive_ns)
         seconds_ago = (time.monotonic_ns() - last_sign_ns) / 1e9
         who = f"{name_of(rank)} (pid {entry.pid}) of ring {self._buffer.name}"
@@ -142,11 +157,12 @@ class Peers:
             runner.release()
             _log.info("reader %d of ring %s is back: nobody stands in for it any more", rank, self._buffer.name)
 
-    def _is_lost(self, peer: _Peer) -> bool:
-        presence = peer.role.presence()
+    def _look_for(self, rank: int, peer: _Peer) -> Lost | None:
+        entry, presence = peer.role.look()
         if presence is Presence.HELD:
             peer.seen_alive_ns = time.monotonic_ns()
-        return presence is Presence.DEAD or (presence is Presence.LEFT and self._buffer.segment.is_unlinked)
+        is_lost = presence is Presence.DEAD or (presence is Presence.LEFT and self._buffer.segment.is_unlinked)
+        return Lost(rank, entry, presence) if is_lost else None
 
     def _peer(self, rank: int) -> _Peer:
         if rank not in self._peers:

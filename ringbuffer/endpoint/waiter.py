@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 
 from ringbuffer.compiled import FOUND, Runner
-from ringbuffer.endpoint.peers import WRITER, Peers
+from ringbuffer.endpoint.peers import WRITER, Lost, Peers
 from ringbuffer.errors import PeerDied, RingBufferError, WaitCancelledError, WaitTimeoutError
 from ringbuffer.memory.participants import Role
 from ringbuffer.observe import Look, look_at
@@ -148,7 +148,9 @@ class Waiter:
         if lost is not None:
             if self._runner.begin() == FOUND:
                 return True
-            raise self._died(lost, _monotonic() - started)
+            died = self._died(lost, _monotonic() - started)
+            if self.peers.is_still(lost):
+                raise died
         if deadline is not None and _monotonic() >= deadline:
             raise self._timed_out(_monotonic() - started)
         return False
@@ -162,10 +164,10 @@ class Waiter:
         except ValueError:
             return ()
 
-    def _died(self, rank: int, waited_seconds: float) -> PeerDied:
+    def _died(self, lost: Lost, waited_seconds: float) -> PeerDied:
         look = look_at(self._buffer.segment)
         block = look.block(self._runner.where())
-        return self.peers.died(rank, block.index, block.case, self._sentence(look, waited_seconds))
+        return self.peers.died(lost, block.index, block.case, self._sentence(look, waited_seconds))
 
     def _timed_out(self, waited_seconds: float) -> WaitTimeoutError:
         look = look_at(self._buffer.segment)

@@ -92,7 +92,11 @@ class Role:
 
     def presence(self) -> Presence:
         """Whether somebody has the role."""
-        return presence_of(self.entry, lambda: self._segment.is_held(self._offset))[1]
+        return self.look()[1]
+
+    def look(self) -> tuple[Entry, Presence]:
+        """What the entry says, and whether somebody has the role: both of one moment."""
+        return presence_of(self.entry, lambda: self._segment.is_held(self._offset))
 
     def claim(self) -> None:
         """Take the role. Raises :class:`RoleTaken`, naming who has it."""

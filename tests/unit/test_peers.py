@@ -15,6 +15,7 @@ import pytest
 from support import LONG_SECONDS, Background, MakeRing, assert_goes_on, ends_of, lies_down
 
 from ringbuffer import ShmRingBuffer, ShmRingBufferIO
+from ringbuffer.endpoint.peers import Lost, Peers
 from ringbuffer.errors import ClosedError, PeerDied, RankError, RoleTaken, WaitTimeoutError
 from ringbuffer.memory import participants
 from ringbuffer.memory.layout import PARTICIPANT
@@ -132,7 +133,7 @@ def test_block_that_came_just_before_its_peer_was_gone_is_taken(
     waiter = ends.pop(1 + rank)
     look = waiter._waiter.peers.lost
 
-    def come_and_go(ranks: tuple[int, ...]) -> int | None:
+    def come_and_go(ranks: tuple[int, ...]) -> Lost | None:
         if ends:
             assert ends[0].broadcast_object("late", timeout=0) == ("early" if rank == -1 else "late")
             ends.clear()
@@ -206,6 +207,40 @@ def test_who_comes_or_leaves_while_it_is_asked_for_is_not_called_dead(
     assert role.presence() is Presence.LEFT
     assert len(seen) == 4, "each was asked for again"
     role.release()
+
+
+@ON_BOTH
+@pytest.mark.parametrize("waits", [-1, 0])
+@pytest.mark.parametrize("comes", ["before the error is made", "behind that"])
+def test_who_comes_while_a_death_is_told_is_waited_for(
+    comes: str, waits: int, make_ring: MakeRing, other_ring: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody is called dead who lives, and no successor's pid is given for the dead one's."""
+    ring = make_ring(max_chunks=1)
+    ends = ends_of(ring)
+    if waits == -1:
+        ends[0].enqueue("one")
+    waiter, gone = ends.pop(1 + waits), -1 - waits
+    ends.clear()
+    died = Peers.died
+    told: list[PeerDied] = []
+    successors: list[ShmRingBufferIO] = []
+
+    def somebody_comes(peers: Peers, *what: Any) -> PeerDied:
+        if comes.startswith("before"):
+            successors.append(ShmRingBufferIO(other_ring(ring), gone))
+        told.append(died(peers, *what))
+        if not successors:
+            successors.append(ShmRingBufferIO(other_ring(ring), gone))
+        return told[-1]
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Peers, "died", somebody_comes)
+        with pytest.raises(WaitTimeoutError, match=r"\blives\b"):
+            waiter.broadcast_object("not sent", timeout=0)
+    assert len(told) == 1
+    successors.clear()
+    lost(waiter, gone)
 
 
 # Who is evicted.
