@@ -1,0 +1,198 @@
+/* Messages in one call: rows, frame and payload.
+ *
+ * A part of _native.c, whose rules and limits it has.
+ */
+
+#ifndef RINGBUFFER_MESSAGES_H
+#define RINGBUFFER_MESSAGES_H
+
+#include <Python.h>
+
+#include <string.h>
+#include "_runner.h"
+#include "_waiting.h"
+
+/* ---- Messages ------------------------------------------------------------------------------------------------------ */
+
+/* Whether the caller's part is of that kind. */
+static int
+check_side(const Runner *self, int kind, const char *why)
+{
+    if (self->actor.rows[self->actor.payload_pc].kind != kind) {
+        PyErr_SetString(PyExc_ValueError, why);
+        return -1;
+    }
+    return 0;
+}
+
+static void
+copy(Runner *self, void *to, const void *from, size_t length)
+{
+    if (length < COPY_ALONE_BYTES) {
+        memmove(to, from, length);
+        return;
+    }
+    self->is_busy = 1;
+    Py_BEGIN_ALLOW_THREADS
+    memmove(to, from, length);
+    Py_END_ALLOW_THREADS
+    self->is_busy = 0;
+}
+
+static int
+send_whole(Runner *self, uint32_t kind, const Py_buffer *data, double yield_seconds)
+{
+    const uint64_t length = (uint64_t)data->len;
+    unsigned char *frame;
+    int result;
+    if (!is_available(self)) {
+        return BUSY;
+    }
+    if (data->len > self->chunk_bytes) {
+        return TOO_LARGE;
+    }
+    result = run(self, BEGIN, NULL);
+    if (result == WAIT) {
+        result = wait_a_little(self, yield_seconds);
+    }
+    if (result != FOUND) {
+        return result;
+    }
+    const Frame header = {LITTLE_64(self->actor.done), LITTLE_64(length), LITTLE_32(kind), LITTLE_32((uint32_t)WHOLE),
+                          LITTLE_64(length)};
+    frame = current_frame(self);
+    memcpy(frame, &header, sizeof(header));
+    copy(self, frame + sizeof(header), data->buf, (size_t)data->len);
+    return run(self, FINISH, NULL) < 0 ? -1 : FOUND;
+}
+
+PyDoc_STRVAR(send_doc,
+"send(kind, data, timeout=None, /)\n--\n\n"
+"Write `data` (any contiguous buffer) into the current block, as a message of one part, and run all rows.\n\n"
+"Where the block is busy, look again `spin_count` times, and then for `yield_seconds` (or `timeout`, if that is less) with the\n"
+"processor given away between two looks; other threads run meanwhile. Returns FOUND (it is sent), WAIT (the block is busy), TOO_LARGE, or BUSY (a block is out, or\n"
+"somebody is inside); of these only the first has done anything.");
+
+static PyObject *
+Runner_send(PyObject *object, PyObject *const *arguments, Py_ssize_t count)
+{
+    Py_buffer data;
+    uint32_t kind;
+    double yield_seconds;
+    int result;
+    if (count != 2 && count != 3) {
+        return PyErr_Format(PyExc_TypeError, "send takes 2 or 3 arguments, and not %zd", count);
+    }
+    if (check_side((Runner *)object, FILL, "in this table the caller reads: there is nothing to send") < 0) {
+        return NULL;
+    }
+    if (get_window((Runner *)object, arguments, count, 2, &yield_seconds) < 0 || get_word_value(arguments[0], "kind", &kind) < 0 ||
+        PyObject_GetBuffer(arguments[1], &data, PyBUF_SIMPLE) < 0) {
+        return NULL;
+    }
+    result = send_whole((Runner *)object, kind, &data, yield_seconds);
+    PyBuffer_Release(&data);
+    return result < 0 ? NULL : PyLong_FromLong(result);
+}
+
+/* Whether the frame is that of the next message, in one part, of a kind that is returned here. */
+static int
+is_plain(const Runner *self, const Frame *frame, PyObject *decode)
+{
+    const uint32_t kind = LITTLE_32(frame->kind);
+    const uint64_t length = LITTLE_64(frame->length);
+    if (LITTLE_64(frame->sequence) != self->actor.done || LITTLE_32(frame->part) != WHOLE || frame->total != frame->length ||
+        length > (uint64_t)self->chunk_bytes) {
+        return 0;
+    }
+    return kind == KIND_BYTES || (kind == KIND_PICKLE && length <= COPY_MAX_BYTES && decode != Py_None);
+}
+
+/* Copy the message out of its block, mark it as read, and keep it. FOUND: it is not one for that. */
+static int
+take_out(Runner *self, PyObject *decode, double yield_seconds)
+{
+    Frame frame;
+    PyObject *data;
+    int result = run(self, BEGIN, NULL);
+    if (result == WAIT) {
+        result = wait_a_little(self, yield_seconds);
+    }
+    if (result != FOUND) {
+        return result;
+    }
+    memcpy(&frame, current_frame(self), sizeof(frame)); /* once: others can write there */
+    if (!is_plain(self, &frame, decode)) {
+        return FOUND;
+    }
+    data = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)LITTLE_64(frame.length));
+    if (data == NULL) {
+        self->actor.is_held = 0; /* the next look finds the block again */
+        return -1;
+    }
+    copy(self, PyBytes_AsString(data), current_frame(self) + sizeof(frame), (size_t)PyBytes_Size(data));
+    if (run(self, FINISH, NULL) < 0) {
+        Py_DECREF(data);
+        return -1;
+    }
+    self->pending = data;
+    self->pending_kind = (long)LITTLE_32(frame.kind);
+    return ENDED;
+}
+
+static PyObject *
+decoded(Runner *self, PyObject *decode)
+{
+    PyObject *object, *data = self->pending;
+    Py_INCREF(data);
+    if (self->pending_kind == KIND_BYTES) {
+        return data;
+    }
+    self->is_busy = 1; /* decoding runs Python code, and so others */
+    object = PyObject_CallFunctionObjArgs(decode, data, NULL);
+    self->is_busy = 0;
+    Py_DECREF(data);
+    return object;
+}
+
+PyDoc_STRVAR(receive_doc,
+"receive(decode, timeout=None, /)\n--\n\n"
+"The next message, marked as read: its bytes, or what `decode` makes of them where they are a pickle.\n\n"
+"Where the block is busy, it looks again as send() does. The message stays in `pending` as well, and comes again, until that is set to None. Returns the runner itself when there is nothing to\n"
+"return, and then `result` says why: WAIT (the block is busy), BUSY (a block is out, or somebody is inside), FOUND (the block is\n"
+"the caller's, who must look at it himself: no message of one part, or not the next one, or too long for this way; or, where\n"
+"`pending` is set, that is a pickle, and `decode` is None).");
+
+static PyObject *
+Runner_receive(PyObject *object, PyObject *const *arguments, Py_ssize_t count)
+{
+    Runner *self = (Runner *)object;
+    PyObject *decode;
+    double yield_seconds;
+    int result = BUSY;
+    if (count != 1 && count != 2) {
+        return PyErr_Format(PyExc_TypeError, "receive takes 1 or 2 arguments, and not %zd", count);
+    }
+    decode = arguments[0];
+    if (get_window(self, arguments, count, 1, &yield_seconds) < 0) {
+        return NULL;
+    }
+    if (check_side(self, READ, "in this table the caller writes: there is nothing to receive") < 0) {
+        return NULL;
+    }
+    if (is_available(self)) {
+        result = self->pending == NULL ? take_out(self, decode, yield_seconds) : ENDED;
+        if (result < 0) {
+            return NULL;
+        }
+        if (self->pending != NULL && (self->pending_kind == KIND_BYTES || decode != Py_None)) {
+            return decoded(self, decode);
+        }
+        result = self->pending != NULL ? FOUND : result;
+    }
+    self->result = result;
+    Py_INCREF(object);
+    return object;
+}
+
+#endif
