@@ -229,16 +229,15 @@
     return button;
   }
 
-  // The counterexample that the path is, if it is one and was walked to its end.
-  function exampleHere() {
-    if (at.start || at.cursor !== at.path.length) return null;
-    return graph.examples.find((example) => example.path.join() === at.path.join()) || null;
+  // The counterexamples whose steps are those of the path; one run can break two properties by going on for ever.
+  function examplesOfPath() {
+    return at.start ? [] : graph.examples.filter((example) => example.path.join() === at.path.join());
   }
 
   function breaches(taken) {
     const found = taken.flatMap((step, index) => step.broken.map((name) => [name, `Step ${index + 1}: `, ""]));
-    const example = exampleHere();
-    if (example && example.cycle) {
+    if (at.cursor !== at.path.length) return found;
+    for (const example of examplesOfPath().filter((one) => one.cycle)) {
       const whose = `${example.starved} gets nothing done.`;
       found.push([example.property, "", `From step ${example.cycle} on these steps can repeat for ever, and ${whose}`]);
     }
@@ -314,7 +313,7 @@
     byId("where").textContent = at.path.length ? `step ${at.cursor} of ${at.path.length}` : "no step yet";
     for (const [id, off] of [["first", !at.cursor], ["back", !at.cursor], ["forward", at.cursor === at.path.length],
       ["last", at.cursor === at.path.length]]) byId(id).disabled = off;
-    const example = graph.examples.find((one) => !at.start && one.cycle && one.path.join() === at.path.join());
+    const example = examplesOfPath().find((one) => one.cycle);
     const list = byId("path");
     const key = (step, index) => [at.id, at.start, ...at.path.slice(0, index + 1), example ? "example" : ""].join();
     while (list.lastChild && (list.children.length > taken.length
