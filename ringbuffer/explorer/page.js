@@ -98,7 +98,7 @@
     const about = menu.combinations[id];
     if (!about || about.left_out) {
       const why = about ? `a choice that is not here (${about.left_out})` : "nothing on this page";
-      const notice = fragment ? `The link leads to ${why}. This is another choice: ${START.split("/").join(", ")}.` : "";
+      const notice = fragment ? `The link leads to ${why}. The page shows its first choice instead.` : "";
       return { id: START, start: 0, path: [], cursor: 0, notice };
     }
     const [start = "", path = "", cursor = ""] = parts.slice(4);
@@ -223,7 +223,7 @@
     }
     const names = [...form.elements.offer.options].filter((option) => option.disabled);
     const reasons = new Map();
-    for (const option of names) reasons.set(option.title, [...(reasons.get(option.title) || []), option.value]);
+    for (const option of names) reasons.set(option.title, [...(reasons.get(option.title) || []), `“${option.text.split(":")[0]}”`]);
     for (const [reason, values] of reasons) left.push(`protocols ${values.join(", ")}: ${reason}.`);
     byId("tells").textContent = `${menu.offers[offer].tells} (${menu.offers[offer].edits}.)`;
     byId("memory-words").textContent = menu.memories[memory];

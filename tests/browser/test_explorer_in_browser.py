@@ -354,7 +354,7 @@ def test_choices_go_where_they_say_and_say_what_is_left_out(open_page: Open) -> 
     assert "ringbuffer check --swap W5,W6 --readers 1 --blocks 1 --memory sc" in tab.inner_text("#command")
     assert tab.locator("option[value=relaxed-w5]").is_disabled()
     assert tab.locator("input[name=blocks][value='2']").is_disabled()
-    assert "only ra looks at orderings" in tab.inner_text("#left-out")
+    assert "“W5 relaxed”: only ra looks at orderings" in tab.inner_text("#left-out")
     assert tab.evaluate(SHOWN)["live"] == tab.inner_text("#says"), "a choice is announced with what is known of it"
 
 
