@@ -1,13 +1,14 @@
 """The assurance table: every claim with its method, bound, result, time and command, from a report that is kept.
 
 ``ringbuffer check --full --json > spec/assurance.json`` writes the report, on one machine, at one time; a chapter prints it.
-Rules: the table says nothing that is not in the report; a report that speaks of other claims, statements, methods, bounds or
-commands than the code does is out of date, and what differs is named. Limits: how long it took is of that machine; that a
+Rules: the table says nothing that is not in the report; a report that speaks of other rows, claims, statements, methods, bounds
+or commands than the code does is out of date, and what differs is named. Limits: how long it took is of that machine; that a
 verdict would be the same today is shown by running its command, and not by this table.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -19,6 +20,9 @@ from ringbuffer.checker.claims import CLAIMS, Claim
 from ringbuffer.checker.reach import reach_of
 from ringbuffer.errors import GeometryError
 from ringbuffer.proof.pages import table
+from ringbuffer.protocol import PROTOCOL
+from ringbuffer.protocol.succession import SHIPPED, SUCCESSIONS
+from ringbuffer.protocol.waking import executed
 
 FILE: Final = "assurance.json"
 """The report, in the folder of the specification."""
@@ -37,8 +41,18 @@ def read(folder: Path) -> Mapping[str, Any]:
     return found
 
 
+def tables() -> str:
+    """Twelve characters that change when a shipped row changes what it does: also one of notes, waking or taking over."""
+    sides = (PROTOCOL.writer, PROTOCOL.reader)
+    programs = [*map(executed, sides), *map(SUCCESSIONS[SHIPPED].program, sides)]
+    rows = [f"{one.row.id} {one.row.access!r} {one.branches!r}" for program in programs for one in program.instructions]
+    return hashlib.sha256("\n".join([*rows, str(PROTOCOL.initial_read_flag)]).encode()).hexdigest()[:12]
+
+
 def differences(report: Mapping[str, Any], claims: tuple[Claim, ...] = CLAIMS) -> Iterator[str]:
     """In which ways a report is not one of these claims; nothing if it is."""
+    if report.get("tables") != tables():
+        yield f"made with other rows: their digest was {report.get('tables', 'not noted')}, and is {tables()}"
     rows = {row["id"]: row for row in report["claims"]}
     known = {claim.id for claim in claims}
     yield from (f"{name}: there is no such claim any more" for name in rows if name not in known)

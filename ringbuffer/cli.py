@@ -16,7 +16,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any, Final
 
-from ringbuffer import cleaning, inspection, recording
+from ringbuffer import assurance, cleaning, inspection, recording
 from ringbuffer.bench.command import add_bench
 from ringbuffer.checker import replay
 from ringbuffer.checker.claims import CLAIMS, Scope, Verdict, check_claims, claims_for
@@ -280,6 +280,8 @@ def _check(options: argparse.Namespace) -> int:
         found = {**machine(), "versions": versions(_backend())}  # asked before anything runs: the load is that of others
         verdicts = list(check_claims(scope, ids, lambda *_: None))
         report = {"claims": [verdict.as_json() for verdict in verdicts], "verdict": _overall(verdicts), "machine": found}
+        if not (scope.variant.edits or scope.waking.edits):
+            report["tables"] = assurance.tables()
         print(json.dumps(report, indent=2))
     else:
         from ringbuffer.display import show_claims

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from ringbuffer.checker import all_sizes, checks, crashes, faults, minimal, mutate, wakeups
+from ringbuffer.checker import all_sizes, checks, crashes, faults, minimal, mutate, recordings, wakeups
 from ringbuffer.checker.claim import Scope
 from ringbuffer.checker.claims import CLAIMS
 from ringbuffer.errors import VariantError
@@ -68,5 +68,6 @@ _REACH: Final[Mapping[str, Callable[[Scope], str]]] = {
     "contracts": lambda _: f"{sum(1 for _ in LAWS)} contracts, ",
     "steps-agree": lambda _: f"{checks.LOCKSTEP_EXAMPLES} runs of up to {checks.LOCKSTEP_STEPS} rules, ",
     "processes": lambda _: f"{checks.PROCESS_READERS} readers, {checks.PROCESS_MESSAGES} messages through ",
+    "recordings": lambda _: recordings.BOUND,
     "killed-processes": _killed,
 }

@@ -24,23 +24,23 @@ from ringbuffer.validate import Validation, validate
 from ringbuffer.validate.judge import IMPOSSIBLE, POSSIBLE
 
 READERS, BLOCKS, MESSAGES = 2, 4, 2_000
+BOUND: Final = f"1 writer, {READERS} readers, {BLOCKS} blocks, {MESSAGES} messages; sc, then tso"
 _STATUS: Final = {POSSIBLE: HOLDS, IMPOSSIBLE: REFUTED}
 
 
 def recordings(claim: Claim, scope: Scope, on_advance: OnAdvance) -> Verdict:
     """Real processes, recorded and judged. The ring's size is fixed, whatever the scope says."""
     started = time.perf_counter()
-    bound = f"1 writer, {READERS} readers, {BLOCKS} blocks, {MESSAGES} messages; sc, then tso"
     on_advance(f"{MESSAGES} messages to {READERS} readers")
     try:
         found = record_and_validate(scope.variant)
     except RunFailed as error:
-        return claim.verdict(UNKNOWN, scope, started, bound=bound, states=None, note=str(error))
+        return claim.verdict(UNKNOWN, scope, started, bound=BOUND, states=None, note=str(error))
     parts = "; ".join(f"{part.who}, record {part.records - 1}: {part.last}" for part in found.parts)
     rate = found.records / found.seconds
     note = found.why or f"{found.records:,} records in one order, on {found.memory}; judged at {rate:,.0f} records/s"
     status = _STATUS.get(found.status, UNKNOWN)
-    return claim.verdict(status, scope, started, bound=bound, states=None, note=note, counterexample=parts or None)
+    return claim.verdict(status, scope, started, bound=BOUND, states=None, note=note, counterexample=parts or None)
 
 
 def record_and_validate(tables: Variant, messages: int = MESSAGES) -> Validation:

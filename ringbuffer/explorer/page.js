@@ -9,6 +9,7 @@
   const LONGEST_PATH = 150; // steps in an address; older ones are dropped, and the path then starts at a state's number
   const KEPT_PATH = 100;
   const ADDRESS_EVERY_MS = 150;
+  const BROKEN_LINK = "The link names steps that are not possible: this is as far as it leads.";
   const ACTOR_KEYS = ["w", "a", "b"];
   const graphs = new Map();
   let graph = null; // the one that is shown
@@ -95,21 +96,32 @@
     const parts = fragment.replace(/^#/, "").split("/");
     const id = parts.slice(0, 4).join("/");
     const about = menu.combinations[id];
-    if (!about || about.left_out) return { id: START, start: 0, path: [], cursor: 0 };
-    const [start, path = "", cursor = ""] = parts.slice(4);
-    const number = /^\d+$/.test(start || "") && Number(start) < about.states ? Number(start) : 0;
-    const places = /^[0-9a-z]*$/.test(path) ? [...path].map((character) => parseInt(character, 36)) : [];
-    return { id, start: number, path: places, cursor: /^\d+$/.test(cursor) ? Number(cursor) : places.length };
+    if (!about || about.left_out) {
+      const why = about ? `a choice that is not here (${about.left_out})` : "nothing on this page";
+      const notice = fragment ? `The link leads to ${why}. The page shows its first choice instead.` : "";
+      return { id: START, start: 0, path: [], cursor: 0, notice };
+    }
+    const [start = "", path = "", cursor = ""] = parts.slice(4);
+    const known = /^\d*$/.test(start) && Number(start) < about.states;
+    const places = known && /^[0-9a-z]*$/.test(path) ? [...path].map((character) => parseInt(character, 36)) : [];
+    return { id, start: known ? Number(start) : 0, path: places, cursor: /^\d+$/.test(cursor) ? Number(cursor) : places.length,
+      notice: known && places.length === path.length ? "" : BROKEN_LINK };
   }
 
-  async function open(wanted, say) {
+  // What is chosen, not what is stepped to, gets an entry of its own in the browser's history (``keeps``): "back" undoes it.
+  async function open({ notice = "", ...wanted }, say, keeps = false) {
     const mine = ++loading;
     const found = await unpacked(wanted.id);
     if (mine !== loading) return;
+    if (keeps) writeAddress();
     graph = found;
     const length = statesOn(wanted.start, wanted.path).length - 1;
+    const told = notice || (length < wanted.path.length ? BROKEN_LINK : "");
     at = { ...wanted, path: wanted.path.slice(0, length), cursor: Math.min(wanted.cursor, length) };
+    if (keeps && location.hash !== address()) history.pushState(null, "", address());
+    byId("notice").textContent = told;
     show(say);
+    if (told) byId("live").textContent = `${told} ${byId("live").textContent}`;
   }
 
   // Moves --------------------------------------------------------------------------------------------------------------------
@@ -118,6 +130,7 @@
     const number = statesOn(at.start, at.path.slice(0, at.cursor))[at.cursor];
     const step = stepsOf(number)[place];
     if (!step || step.to === null) return;
+    byId("notice").textContent = "";
     if (at.path[at.cursor] !== place) at.path = [...at.path.slice(0, at.cursor), place];
     at.cursor += 1;
     if (at.path.length > LONGEST_PATH && at.cursor > KEPT_PATH) {
@@ -141,7 +154,7 @@
     back: () => go(at.cursor - 1),
     forward: () => go(at.cursor + 1),
     last: () => go(at.path.length),
-    restart: () => open({ id: at.id, start: 0, path: [], cursor: 0 }, "restart"),
+    restart: () => open({ id: at.id, start: 0, path: [], cursor: 0 }, "restart", true),
   };
 
   // Showing ------------------------------------------------------------------------------------------------------------------
@@ -210,7 +223,7 @@
     }
     const names = [...form.elements.offer.options].filter((option) => option.disabled);
     const reasons = new Map();
-    for (const option of names) reasons.set(option.title, [...(reasons.get(option.title) || []), option.value]);
+    for (const option of names) reasons.set(option.title, [...(reasons.get(option.title) || []), `“${option.text.split(":")[0]}”`]);
     for (const [reason, values] of reasons) left.push(`protocols ${values.join(", ")}: ${reason}.`);
     byId("tells").textContent = `${menu.offers[offer].tells} (${menu.offers[offer].edits}.)`;
     byId("memory-words").textContent = menu.memories[memory];
@@ -225,20 +238,19 @@
     const ends = example.cycle ? `, from step ${example.cycle} on for ever` : "";
     const button = element("button", { type: "button", class: "example", id: `example-${index}`, "data-property": example.property },
       element("span", { text: `✗ ${title}` }), element("small", { text: `shortest: ${example.path.length} steps${ends}` }));
-    button.addEventListener("click", () => open({ id: at.id, start: 0, path: [...example.path], cursor: example.path.length }, "example"));
+    button.addEventListener("click", () => open({ id: at.id, start: 0, path: [...example.path], cursor: example.path.length }, "example", true));
     return button;
   }
 
-  // The counterexample that the path is, if it is one and was walked to its end.
-  function exampleHere() {
-    if (at.start || at.cursor !== at.path.length) return null;
-    return graph.examples.find((example) => example.path.join() === at.path.join()) || null;
+  // The counterexamples whose steps are those of the path; one run can break two properties by going on for ever.
+  function examplesOfPath() {
+    return at.start ? [] : graph.examples.filter((example) => example.path.join() === at.path.join());
   }
 
   function breaches(taken) {
     const found = taken.flatMap((step, index) => step.broken.map((name) => [name, `Step ${index + 1}: `, ""]));
-    const example = exampleHere();
-    if (example && example.cycle) {
+    if (at.cursor !== at.path.length) return found;
+    for (const example of examplesOfPath().filter((one) => one.cycle)) {
       const whose = `${example.starved} gets nothing done.`;
       found.push([example.property, "", `From step ${example.cycle} on these steps can repeat for ever, and ${whose}`]);
     }
@@ -283,7 +295,7 @@
     const program = element("ol", { class: "program", "aria-label": "rows" }, ...rows.map((one, place) =>
       element("li", { title: one.title, "aria-current": place === pc ? "step" : false, text: one.id })));
     return element("article", { class: waits ? "actor waits" : "actor", "data-actor-card": index },
-      element("h3", {}, element("span", { text: graph.names[index] }), program),
+      element("div", { class: "head" }, element("h3", {}, element("span", { text: graph.names[index] })), program),
       element("p", { class: "row" }, element("b", { text: `${row.id} ${row.title}` }),
         document.createTextNode(`, block ${block}`)),
       element("p", { class: "access" }, element("code", { text: row.access }), document.createTextNode(` · ${row.ordering}`)),
@@ -314,7 +326,7 @@
     byId("where").textContent = at.path.length ? `step ${at.cursor} of ${at.path.length}` : "no step yet";
     for (const [id, off] of [["first", !at.cursor], ["back", !at.cursor], ["forward", at.cursor === at.path.length],
       ["last", at.cursor === at.path.length]]) byId(id).disabled = off;
-    const example = graph.examples.find((one) => !at.start && one.cycle && one.path.join() === at.path.join());
+    const example = examplesOfPath().find((one) => one.cycle);
     const list = byId("path");
     const key = (step, index) => [at.id, at.start, ...at.path.slice(0, index + 1), example ? "example" : ""].join();
     while (list.lastChild && (list.children.length > taken.length
@@ -368,10 +380,11 @@
 
   function announcement(say, taken, state, before) {
     const step = taken[at.cursor - 1];
-    if (!step) return say === "open" ? "" : "At the start.";
+    if (!step) return { open: "", choice: byId("says").textContent }[say] ?? "At the start.";
     const broken = breaches(taken.slice(0, at.cursor)).map(([name]) => `${menu.properties[name].title} is broken.`);
-    const waiting = state.waits.filter(Boolean);
-    return [`Step ${at.cursor}. ${step.sentence}`, step.note, ...changes(state, before), ...broken, ...waiting].filter(Boolean).join(" ");
+    const waiting = state.waits.filter((text, index) => text && !(say === "step" && before.waits[index] === text)); // news only
+    const note = step.note && `${step.note.charAt(0).toUpperCase()}${step.note.slice(1)}.`;
+    return [`Step ${at.cursor}. ${step.sentence}`, note, ...changes(state, before), ...broken, ...waiting].filter(Boolean).join(" ");
   }
 
   // Input --------------------------------------------------------------------------------------------------------------------
@@ -396,7 +409,7 @@
   byId("choices").addEventListener("change", () => {
     const form = byId("choices").elements;
     const id = [form.offer.value, form.memory.value, form.readers.value, form.blocks.value].join("/");
-    open({ id, start: 0, path: [], cursor: 0 }, "restart");
+    open({ id, start: 0, path: [], cursor: 0 }, "choice", true);
   });
   byId("choices").addEventListener("submit", (event) => event.preventDefault());
   window.addEventListener("hashchange", () => open(parsed(location.hash), "move"));

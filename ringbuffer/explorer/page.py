@@ -122,6 +122,7 @@ def _body() -> str:
     parts = (
         f"<header><h1>{TITLE}</h1><p>{_INTRO}</p></header>",
         "<noscript><p class='note'>This page needs JavaScript, with which it looks things up in itself.</p></noscript>",
+        '<p id="notice" class="note"></p>',
         _choices(),
         '<section class="verdict" aria-labelledby="verdict-title"><h2 id="verdict-title">What is known of this choice</h2>',
         '<p id="says"></p><div id="examples"></div><p class="command">The same question to the explorer:',

@@ -34,6 +34,7 @@ OFFERED: Final = (
     "one-missing/sc/1/1",
     "without-w2/sc/1/1",
     "relaxed-w5/ra/1/1",
+    "one-missing/sc/1/2",  # one run there breaks `progress` and `starved`
 )
 pytest_plugins = ("chromium",)
 
@@ -257,7 +258,8 @@ def test_every_counterexample_ends_with_what_explore_names(open_page: Open, name
         walk.compare(start)
         for place, shown in zip(places, on_the_way, strict=True):
             walk.take(place)
-            walk.broken += [broken] if asked.cycle_start and shown is on_the_way[-1] else []
+            if asked.cycle_start and shown is on_the_way[-1]:  # a cycle can starve somebody in the sense of both properties
+                walk.broken += [broken, *({"progress", "starved"} & set(shown["faults"]) if len(examples) > 1 else ())]
             walk.compare(shown)
         assert broken in shown["faults"]
         where = [shown["where"] for shown in press(tab, "#back", "#path li:nth-child(3) button", "#last")]
@@ -298,13 +300,42 @@ def test_a_long_walk_keeps_its_address_short_and_right(open_page: Open) -> None:
     assert without_history(fresh.evaluate(SHOWN)) == without_history(shown)
 
 
-def test_an_address_of_nothing_does_no_harm(open_page: Open) -> None:
+def test_an_address_of_nothing_does_no_harm_and_says_so(open_page: Open) -> None:
     for fragment in ("#shipped/sc/1/1/99999", "#shipped/sc/1/1/0/0zz!", "#shipped/sc/1/1/0/zzz", "#shipped/sc/1/1/x/y/z"):
         tab = open_page(fragment)
         Walk(EVERY["shipped/sc/1/1"]).compare(tab.evaluate(SHOWN))
-    for fragment in ("#x", "#relaxed-w6/sc/1/1/0/0", "#shipped/tso/2/2"):
+        assert "steps that are not possible" in tab.inner_text("#notice")
+    for fragment, why in (
+        ("#x", "nothing on this page"),
+        ("#relaxed-w6/sc/1/1/0/0", "only ra"),
+        ("#shipped/tso/2/2", "left out"),
+    ):
         tab.evaluate("(fragment) => { location.hash = fragment; }", fragment)
         until(tab, "location.hash === '#shipped/sc/1/1'")
+        assert why in tab.inner_text("#notice")
+        assert why in tab.evaluate(SHOWN)["live"], "who does not see the page is told as well"
+    press(tab, step_button(0))
+    assert not tab.is_visible("#notice")
+    for fragment in ("", "#shipped/sc/1/1", "#shipped/sc/1/1/0/00/1"):
+        assert not open_page(fragment).is_visible("#notice")
+
+
+def test_the_browsers_back_undoes_choices_and_jumps_and_not_steps(open_page: Open) -> None:
+    tab = open_page("#swap-w5-w6/sc/1/1")
+    press(tab, step_button(0), step_button(0))
+    assert settled(tab) == "#swap-w5-w6/sc/1/1/0/00"
+    press(tab, "#example-0")
+    until(tab, "document.querySelectorAll('#path li').length > 3")
+    example = settled(tab)
+    tab.select_option("#offer", "shipped")
+    until(tab, "document.body.dataset.combination === 'shipped/sc/1/1'")
+    for expected in (example, "#swap-w5-w6/sc/1/1/0/00"):
+        tab.go_back()
+        until(tab, f"document.body.dataset.address === '{expected}'")
+        assert settled(tab) == expected
+    tab.go_forward()
+    until(tab, f"document.body.dataset.address === '{example}'")
+    assert tab.evaluate(SHOWN)["faults"] == ["stale"]
 
 
 def test_choices_go_where_they_say_and_say_what_is_left_out(open_page: Open) -> None:
@@ -323,7 +354,8 @@ def test_choices_go_where_they_say_and_say_what_is_left_out(open_page: Open) -> 
     assert "ringbuffer check --swap W5,W6 --readers 1 --blocks 1 --memory sc" in tab.inner_text("#command")
     assert tab.locator("option[value=relaxed-w5]").is_disabled()
     assert tab.locator("input[name=blocks][value='2']").is_disabled()
-    assert "only ra looks at orderings" in tab.inner_text("#left-out")
+    assert "“W5 relaxed”: only ra looks at orderings" in tab.inner_text("#left-out")
+    assert tab.evaluate(SHOWN)["live"] == tab.inner_text("#says"), "a choice is announced with what is known of it"
 
 
 def test_the_keyboard_is_enough(open_page: Open) -> None:

@@ -23,7 +23,8 @@ from ringbuffer.checker.reach import reach_of
 from ringbuffer.checker.wakeups import TWINS
 from ringbuffer.errors import GeometryError, VariantError
 from ringbuffer.instructions import C_TYPES, ROWS, Instruction, needed
-from ringbuffer.protocol import PROTOCOL, Kind
+from ringbuffer.protocol import PROTOCOL, Kind, Variant
+from ringbuffer.protocol.succession import SHIPPED, Succession
 
 SPEC = Path(__file__).parents[2] / "spec"
 REPORT = assurance.read(SPEC)
@@ -33,8 +34,8 @@ REPORT = assurance.read(SPEC)
 def spec(tmp_path: Path) -> Path:
     """A copy of the parts of the specification that are held here, without the chapters that take the explorer seconds."""
     folder = tmp_path / "spec"
-    shutil.copytree(SPEC / "figures", folder / "figures")
-    shutil.copytree(SPEC / "tla", folder / "tla")
+    for name in ("figures", "tla", "vectors"):
+        shutil.copytree(SPEC / name, folder / name)
     for name in ("03-cases.md", "05-properties.md", assurance.FILE):
         shutil.copy(SPEC / name, folder)
     text = (SPEC / "04-rows.md").read_text(encoding="utf-8")
@@ -130,6 +131,24 @@ EDITED_CLAIMS = {
 def test_a_claim_that_changes_without_its_report_is_named(said: str) -> None:
     assert list(differences(REPORT)) == []
     assert any(said in difference for difference in differences(REPORT, EDITED_CLAIMS[said]))
+
+
+@pytest.mark.parametrize(
+    "edited", [PROTOCOL.weakened("W6"), PROTOCOL.swapped("W1", "W2"), PROTOCOL.replace(initial_read_flag=1)]
+)
+def test_a_row_that_changes_without_the_report_is_named(edited: Variant, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tables and pictures may have been written anew: what was tried was tried of the rows as they were."""
+    report = {**REPORT, "tables": assurance.tables()}
+    assert not any("other rows" in difference for difference in differences(report))
+    assert any("not noted" in difference for difference in differences({**REPORT, "tables": "not noted"}))
+    monkeypatch.setattr(assurance, "PROTOCOL", edited)
+    assert any("made with other rows" in difference for difference in differences(report))
+
+
+def test_the_rows_of_taking_over_are_rows_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    shipped = assurance.tables()
+    monkeypatch.setattr(assurance, "SUCCESSIONS", {SHIPPED: Succession(reader_notes=True)})
+    assert assurance.tables() != shipped
 
 
 @pytest.mark.parametrize(
