@@ -1,6 +1,6 @@
 """The assurance table: every claim with its method, bound, result, time and command, from a report that is kept.
 
-``ringbuffer check --full --json > spec/assurance.json`` writes the report, on one machine, at one time; a chapter prints it.
+``ringbuffer check --json > spec/assurance.json`` (or with ``--full``) writes the report, on one machine, at one time; a chapter prints it.
 Rules: the table says nothing that is not in the report; a report that speaks of other rows, claims, statements, methods, bounds
 or commands than the code does is out of date, and what differs is named. Limits: how long it took is of that machine; that a
 verdict would be the same today is shown by running its command, and not by this table.
@@ -26,7 +26,8 @@ from ringbuffer.protocol.waking import executed
 
 FILE: Final = "assurance.json"
 """The report, in the folder of the specification."""
-COMMAND: Final = "ringbuffer check --full --json"
+COMMAND: Final = "ringbuffer check --json"
+FULL_COMMAND: Final = "ringbuffer check --full --json"
 
 
 def read(folder: Path) -> Mapping[str, Any]:
@@ -108,11 +109,8 @@ def _made_by(report: Mapping[str, Any]) -> str:
     governor = f", governor {machine['governor']}" if machine.get("governor") else ""
     where = f"{machine['cores']} {'virtual ' if machine['virtual'] else ''}cores of {machine['processor']}{governor}"
     full = sum(row["command"].endswith(" --full") for row in report["claims"])
-    all_ = full == len(report["claims"])
-    how = (
-        f"by `{COMMAND}`"
-        if all_
-        else f"by the commands above, claim by claim ({full} with `--full`, the others on smaller rings),"
+    how = {0: f"by `{COMMAND}`", len(report["claims"]): f"by `{FULL_COMMAND}`"}.get(
+        full, f"by the commands above, claim by claim ({full} with `--full`),"
     )
     return (
         f"Verdict of all: **{report['verdict']}**. Made {how} on {where}, load {machine['load']} before the run;"
