@@ -1,6 +1,8 @@
 """The assurance table: every claim with its method, bound, result, time and command, from a report that is kept.
 
-``ringbuffer check --json > spec/assurance.json`` (or with ``--full``) writes the report, on one machine, at one time; a chapter prints it.
+``ringbuffer check --json > spec/assurance.json`` (or with ``--full``) writes the report, on one machine, at one time; a chapter
+prints it.
+
 Rules: the table says nothing that is not in the report; a report that speaks of other rows, claims, statements, methods, bounds
 or commands than the code does is out of date, and what differs is named. Limits: how long it took is of that machine; that a
 verdict would be the same today is shown by running its command, and not by this table.
