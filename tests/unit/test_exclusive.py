@@ -13,6 +13,7 @@ from support import LONG_SECONDS, Background, Calling, MakeRing, assert_goes_on,
 from ringbuffer import ShmRingBufferIO
 from ringbuffer.endpoint import usage, waiter
 from ringbuffer.errors import ClosedError, EndpointBusyError, FrameError, WaitCancelledError, WaitTimeoutError
+from ringbuffer.memory.backend import PYTHON, VARIABLE
 from ringbuffer.waiting import YIELD_SECONDS_MAX, WaitOptions
 
 USES: dict[str, Callable[[ShmRingBufferIO], object]] = {
@@ -295,6 +296,24 @@ def test_close_while_arguments_are_checked_refuses_them(rank: int, use: str, mak
     arguments: tuple[object, ...] = ("two",) if rank == -1 else ()
     with pytest.raises(ClosedError, match=ring.name):
         getattr(ends[rank], use)(*arguments, timeout=closing_number(0))
+
+
+def test_call_that_comes_just_before_another_keeps_it_out(make_ring: MakeRing, monkeypatch: pytest.MonkeyPatch) -> None:
+    """CPython can give its lock away where a function is entered, so also where the runner is asked whether it is in use."""
+    monkeypatch.setenv(VARIABLE, PYTHON)
+    _, reader = ends_of(make_ring())
+    runner: Any = reader._runner
+    is_inside = runner._is_inside
+
+    def is_inside_later() -> Any:
+        runner._is_inside = is_inside
+        reader._enter("the call of another thread")
+        return is_inside()
+
+    runner._is_inside = is_inside_later
+    with pytest.raises(EndpointBusyError):
+        reader.dequeue(timeout=0)
+    reader._in_use = runner.is_in_use = False
 
 
 @pytest.mark.parametrize("rank", [-1, 0])
