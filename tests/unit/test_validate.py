@@ -315,6 +315,13 @@ def test_who_does_not_belong_is_told(run: list[Recording]) -> None:
         validate([])
 
 
+def test_a_role_may_have_had_many_holders(run: list[Recording]) -> None:
+    writer, reader, other = run
+    many = [replace(reader, head=replace(reader.head, generation=number), records=b"") for number in range(1, 301)]
+    verdict = validate([writer, *many, replace(reader, head=replace(reader.head, generation=301)), other])
+    assert (verdict.status, verdict.recordings) == (POSSIBLE, 303)
+
+
 def test_what_leaves_it_open_is_undecided(run: list[Recording]) -> None:
     for spoilt, why in (
         (replace(run[0], marks=STOOD_IN), "evicted"),
