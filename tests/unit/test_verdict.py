@@ -187,8 +187,8 @@ def test_a_reader_that_waits_for_another_names_it(
     found = played(tmp_path, scene)
     text = wait_sentence(found, 0, 0, 2.0)
     assert text.endswith(
-        f"(case 3), which it has read: the writer {waits} for reader rank 2 (pid 44), which died; evict(2) lets the writer go on"
-        f"{and_the_writer}"
+        f"(case 3), which it has read: the writer {waits} for reader rank 2 (pid 44), which died; evict(2) lets the writer go"
+        f" on{and_the_writer}"
     )
 
 
