@@ -98,8 +98,10 @@ def _wait(look: Look | Snapshot, rank: int, block_index: int, waited_seconds: fl
         return f"{text}: not yet read by {_ranks_and_peers(look, missing, block)}"
     writer = look.participant(_WRITER)
     if missing:
-        text = f"{text}, which it has read: the writer waits for {_ranks_and_peers(look, missing, block)}"
-        return text if writer.state is State.HELD else f"{text}; {_name(_WRITER, writer.pid)} {_of_the_writer(look, block)}"
+        is_waiting = writer.state is State.HELD and writer.waiting_seconds is not None
+        waits = "waits" if is_waiting else "has to wait"
+        text = f"{text}, which it has read: the writer {waits} for {_ranks_and_peers(look, missing, block)}"
+        return text if is_waiting else f"{text}; {_name(_WRITER, writer.pid)} {_of_the_writer(look, block)}"
     said = f"it{f' (pid {writer.pid})' if writer.pid else ''} {_of_the_writer(look, block)}"
     if block.case is Case.UNWRITTEN:
         return f"{text}: the writer has not published it; {said}"

@@ -54,6 +54,8 @@ class Usage:
     _in_use: bool
     """Whether a call of the slow way is on, or a block is held."""
     _forked: bool
+    _is_closed: bool = False
+    """Whether closing it has come to its end: it remains in use."""
     _refuse: Refusal | None
     """Makes the errors of an endpoint that cannot be used any more."""
     _refuse_write: Refusal | None
@@ -129,15 +131,24 @@ class Usage:
             self._refuse_all(closed_error)
         until = time.monotonic() + LEAVE_SECONDS
         while self._in_use or self._runner.in_use:
+            if self._is_closed:
+                return
             self._waiter.rouse()
             os.sched_yield()
             if time.monotonic() > until:
                 raise EndpointBusyError(
                     f"{self._name()} of ring {self.buffer.name} is still inside a call: close it when that has ended"
                 )
-        self._claim.leave()
-        self._release_memory()
-        self.buffer._forget(self.reader_rank, self)
+        # Nothing came in between. A call that has found the endpoint open, and did not get further, finds it in use.
+        self._in_use = self._runner.is_in_use = True
+        try:
+            self._claim.leave()
+            self._release_memory()
+            self.buffer._forget(self.reader_rank, self)
+        except BaseException:
+            self._in_use = self._runner.is_in_use = False  # so that it can be closed again
+            raise
+        self._is_closed = True
 
     def _release_memory(self) -> None:
         """Let go of the memory, as far as there is any; again does nothing."""

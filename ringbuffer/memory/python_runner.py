@@ -85,8 +85,11 @@ class PythonRunner:
 
     @property
     def in_use(self) -> bool:
-        """Whether the endpoint says so, or somebody is inside. A message that goes through at once does not ask this."""
-        return self.is_in_use or self._is_inside()
+        """Whether the endpoint says so, or somebody is inside. A message that goes through at once does not ask this.
+
+        In this order: another thread can come where a function is entered, and then says so.
+        """
+        return self._is_inside() or self.is_in_use
 
     @property
     def pending_kind(self) -> int:

@@ -45,7 +45,7 @@ class Events:
     places: array[int] = field(default_factory=lambda: array("L"))
     values: list[int] = field(default_factory=list)
     origins: array[int] = field(default_factory=lambda: array("L"))
-    sources: bytearray = field(default_factory=bytearray)
+    sources: array[int] = field(default_factory=lambda: array("L"))
 
     def add(self, kind: int, place: int, value: int, origin: int, source: int) -> None:
         """One event more. The place of a fence means nothing."""

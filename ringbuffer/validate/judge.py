@@ -34,6 +34,7 @@ SC, TSO = "sc", "tso"
 MEMORIES: Final = (SC, TSO)
 _NO_TABLES: Final = ""
 """What a recording by somebody else says of its tables: nothing."""
+_NAMES_MAX: Final = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,7 +268,18 @@ class _Judge:
                 told.append(self._stuck(holders, events, at, order))
         whole = "no order of the others' records lets" if len(parts) == 1 else "no order of the records lets all of"
         who = ", ".join(f"{part.who} get to its record {part.records - 1}" for part in parts)
-        return f"{whole} {who}. Where the search came furthest, {'; '.join(told) or 'a choice was missing'}", tuple(parts)
+        where = f"Where the search came furthest, {'; '.join(told) or 'a choice was missing'}"
+        return f"{whole} {who}. {where}{self._without_a_file()}", tuple(parts)
+
+    def _without_a_file(self) -> str:
+        """Of whom there is no recording, if anybody: it may just have been left out."""
+        ranks = [rank for rank in range(WRITER, self._ring.readers) if rank not in self._holders]
+        names = ["the writer" if rank == WRITER else f"reader {rank}" for rank in ranks[:_NAMES_MAX]]
+        if len(ranks) > _NAMES_MAX:
+            names.append(f"{len(ranks) - _NAMES_MAX} more")
+        return (
+            f". There is no file of {', '.join(names)}: who has none is taken as one that never did anything" if ranks else ""
+        )
 
     def _origin(self, holders: Sequence[Recording], events: Events, index: int) -> tuple[Recording, int]:
         one = holders[events.sources[index]]

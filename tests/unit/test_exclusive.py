@@ -11,8 +11,12 @@ import pytest
 from support import LONG_SECONDS, Background, Calling, MakeRing, assert_goes_on, ends_of, held, lies_down, state
 
 from ringbuffer import ShmRingBufferIO
+from ringbuffer.codec.frames import BYTES
+from ringbuffer.compiled import BUSY
 from ringbuffer.endpoint import usage, waiter
 from ringbuffer.errors import ClosedError, EndpointBusyError, FrameError, WaitCancelledError, WaitTimeoutError
+from ringbuffer.memory import participants
+from ringbuffer.memory.backend import PYTHON, VARIABLE
 from ringbuffer.waiting import YIELD_SECONDS_MAX, WaitOptions
 
 USES: dict[str, Callable[[ShmRingBufferIO], object]] = {
@@ -295,6 +299,51 @@ def test_close_while_arguments_are_checked_refuses_them(rank: int, use: str, mak
     arguments: tuple[object, ...] = ("two",) if rank == -1 else ()
     with pytest.raises(ClosedError, match=ring.name):
         getattr(ends[rank], use)(*arguments, timeout=closing_number(0))
+
+
+@pytest.mark.usefixtures("backend")
+@pytest.mark.parametrize("rank", [-1, 0])
+def test_call_that_found_it_open_does_nothing_once_it_is_being_closed(
+    rank: int, make_ring: MakeRing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thread can be held up just before it runs the rows, until another gives the role up, or longer."""
+    ring = make_ring()
+    ends = dict(zip((-1, 0), ends_of(ring), strict=True))
+    ends[-1].send_bytes(b"one")
+    runner, give_up = ends[rank]._runner, participants.Role.leave
+    came: list[object] = []
+
+    def leave_later(role: participants.Role) -> None:
+        before = state(ring)
+        came.append(runner.send(BYTES, b"two", None) if rank == -1 else runner.receive(None, None))
+        came.append(runner.seek(0, 0.0))
+        assert state(ring) == before
+        give_up(role)
+
+    monkeypatch.setattr(participants.Role, "leave", leave_later)
+    ends[rank].close()
+    assert came == [BUSY if rank == -1 else runner, BUSY]
+    assert runner.in_use
+    ends[rank].close()
+    assert len(came) == 2
+
+
+def test_call_that_comes_just_before_another_keeps_it_out(make_ring: MakeRing, monkeypatch: pytest.MonkeyPatch) -> None:
+    """CPython can give its lock away where a function is entered, so also where the runner is asked whether it is in use."""
+    monkeypatch.setenv(VARIABLE, PYTHON)
+    _, reader = ends_of(make_ring())
+    runner: Any = reader._runner
+    is_inside = runner._is_inside
+
+    def is_inside_later() -> Any:
+        runner._is_inside = is_inside
+        reader._enter("the call of another thread")
+        return is_inside()
+
+    runner._is_inside = is_inside_later
+    with pytest.raises(EndpointBusyError):
+        reader.dequeue(timeout=0)
+    reader._in_use = runner.is_in_use = False
 
 
 @pytest.mark.parametrize("rank", [-1, 0])

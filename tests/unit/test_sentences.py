@@ -24,7 +24,7 @@ WAITING: dict[str, tuple[int, Scene, str]] = {
     "a reader has read": (-1, lambda ends: ends[1].dequeue(), "reader rank 1 (pid PID), which lives and does not wait"),
     "a reader has left": (-1, lambda ends: ends[2].close(), "reader 1 (pid PID) left 5 s ago; reader 0"),
     "a reader is gone": (-1, lambda ends: ends[2]._claim.let_go(), "reader 1 (pid PID) died; reader 0 (pid PID) lives"),
-    "the writer lives": (0, lambda ends: ends[1].dequeue(), "waits for reader rank 1 (pid PID), which lives and does not wait"),
+    "the writer lives": (0, lambda ends: ends[1].dequeue(), "; the writer (pid PID) lives and has published nothing since"),
     "the writer has left": (0, lambda ends: _read(*ends), "has not written it again; it (pid PID) left 5 s ago and may come"),
     "the writer is gone": (0, lambda ends: _read(*ends, is_dead=True), "it (pid PID) died; another can take over, and goes"),
 }

@@ -315,6 +315,24 @@ def test_who_does_not_belong_is_told(run: list[Recording]) -> None:
         validate([])
 
 
+def test_who_has_no_file_is_named(run: list[Recording]) -> None:
+    """It may just have been left out: then what is impossible is not the others' fault."""
+    for left, names in ((run[:2], "reader 1"), (run[1:], "the writer"), (run[:1], "reader 0, reader 1")):
+        verdict = validate(left)
+        assert verdict.status == IMPOSSIBLE
+        assert f". There is no file of {names}: who has none" in verdict.why
+    many = [replace(one, head=replace(one.head, readers=9)) for one in run]
+    assert "the writer, reader 2, reader 3, reader 4, reader 5, reader 6, 2 more:" in validate(many[1:]).why
+    assert "no file" not in validate([run[0], run[1], replace(run[2], records=run[2].records[:16], status=OPEN)]).why
+
+
+def test_a_role_may_have_had_many_holders(run: list[Recording]) -> None:
+    writer, reader, other = run
+    many = [replace(reader, head=replace(reader.head, generation=number), records=b"") for number in range(1, 301)]
+    verdict = validate([writer, *many, replace(reader, head=replace(reader.head, generation=301)), other])
+    assert (verdict.status, verdict.recordings) == (POSSIBLE, 303)
+
+
 def test_what_leaves_it_open_is_undecided(run: list[Recording]) -> None:
     for spoilt, why in (
         (replace(run[0], marks=STOOD_IN), "evicted"),

@@ -168,17 +168,27 @@ def test_sentence_of_readers_that_wait(scene: Scene, says: str, stuck: bool, tmp
     assert (verdict(found), is_stuck(found)) == (f"{says}; reader 1 waits as well", stuck)
 
 
-def test_a_reader_that_waits_for_another_names_it(tmp_path: Path) -> None:
-    """It has read the block, and stands at it again before the writer does."""
+@pytest.mark.parametrize(
+    ("waiting", "waits", "and_the_writer"),
+    [
+        (1.0, "waits", ""),
+        (None, "has to wait", "; the writer (pid 41) lives and has published nothing since"),
+    ],
+)
+def test_a_reader_that_waits_for_another_names_it(
+    waiting: float | None, waits: str, and_the_writer: str, tmp_path: Path
+) -> None:
+    """It has read the block, and stands at it again. That the writer waits is said only where it does."""
 
     def scene(ring: Written) -> None:
-        full(ring, waiting=None)
+        full(ring, waiting=waiting)
         ring.claimed(2, lives=False)
 
     found = played(tmp_path, scene)
     text = wait_sentence(found, 0, 0, 2.0)
     assert text.endswith(
-        "(case 3), which it has read: the writer waits for reader rank 2 (pid 44), which died; evict(2) lets the writer go on"
+        f"(case 3), which it has read: the writer {waits} for reader rank 2 (pid 44), which died; evict(2) lets the writer go"
+        f" on{and_the_writer}"
     )
 
 
