@@ -164,7 +164,8 @@ def bound_of(scope: Scope, asked: tuple[Question, ...]) -> str:
         "one killed": [one for one in asked if one.killed != ANYONE],
     }
     parts = [f"{kind}: {_sizes(found)}" for kind, found in kinds.items() if found]
-    return f"{'; '.join(parts)}; messages {scope.messages or 'unbounded'}; within each memory's bounds; arrival judged under sc and tso, and where followed below 2×2"
+    arrival = "arrival judged under sc and tso, and where followed below 2×2"
+    return f"{'; '.join(parts)}; messages {scope.messages or 'unbounded'}; within each memory's bounds; {arrival}"
 
 
 def _sizes(asked: list[Question]) -> str:
