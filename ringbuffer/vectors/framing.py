@@ -77,6 +77,7 @@ def bodies() -> Json:
         (_ASKS_FOR_ONE, [body_of(1, 64)]),
         (_ASKS_FOR_THREE, [b"a", b"bc", body_of(2, 65)]),
         (_ASKS_FOR_THREE, [body_of(3, 63), body_of(4, 64), b"z"]),
+        (_ASKS_FOR_THREE, [b"", b"a", b""]),
         (_ASKS_FOR_ONE + b"." * 4, [b"its table and pickle end at a cache line"]),
     ):
         body = gathered_body(pickled, buffers)

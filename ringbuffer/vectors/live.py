@@ -27,7 +27,6 @@ from ringbuffer.memory.participants import Entry, Role
 from ringbuffer.memory.shared import NAME_PREFIX, Segment
 from ringbuffer.protocol import PROTOCOL, Variant
 from ringbuffer.ring import ShmRingBuffer
-from ringbuffer.vectors.formats import state_of
 from ringbuffer.vectors.machine import POSITION_BYTES, WRITER, awake_offset, changed
 from ringbuffer.vectors.stepped import bytes_of
 from ringbuffer.vectors.text import Json, crc, runs
@@ -249,7 +248,7 @@ def participant(case: Json, _: str) -> None:
             if "entry" in case:
                 whole[entry] = bytes.fromhex(case["entry"])
                 same("held by somebody", not case["is_locked"] or role.stand_in(), True)
-                same("state", state_of(role.presence()), case["state"])
+                same("state", role.presence().value, case["state"])
             else:
                 _change(case, ring, role, whole, entry)
         finally:
