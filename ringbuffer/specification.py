@@ -24,7 +24,7 @@ from ringbuffer.instructions import instructions
 from ringbuffer.memory import layout, participants
 from ringbuffer.proof import pages
 from ringbuffer.proof.pages import table
-from ringbuffer.protocol import ORIGINAL, PROTOCOL, Branch, Case, Edge, Instruction, Outcome, Program, Row, Variant
+from ringbuffer.protocol import ORIGINAL, PROTOCOL, Branch, Case, Edge, Instruction, Outcome, Program, Row, Variant, executed
 from ringbuffer.protocol.properties import ALL, PROPERTIES, RACE
 from ringbuffer.protocol.succession import SHIPPED, SUCCESSIONS, TAKING_OVER
 from ringbuffer.trace.text import render
@@ -158,6 +158,17 @@ def _diagram(program: Program) -> str:
     return "\n".join([*lines, "```"])
 
 
+def _whole_programs() -> str:
+    """What an endpoint runs, row after row, as ``executed`` has it: the table, the note, waking, and where it waits."""
+
+    def cells(program: Program) -> tuple[str, ...]:
+        rests = next(branch.pc for one in program.instructions for _, branch in one.branches if branch.edge is Edge.WAITED)
+        ids = [one.row.id for one in program.instructions]
+        return (f"the {program.role.value}", " ".join(ids[:rests]), " ".join(dict.fromkeys(ids[rests:])))
+
+    return table(("", "its rows", "where it waits"), (cells(executed(each)) for each in (PROTOCOL.writer, PROTOCOL.reader)))
+
+
 def _cases() -> str:
     shown = {
         Case.UNWRITTEN: ("`0???…`", "write", "–"),
@@ -275,7 +286,7 @@ def _limits() -> str:
         ("looks at once before a wait yields (`spin_count`)", f"0 to {waiting.SPIN_COUNT_MAX:,}"),
         ("seconds of yielding before it sleeps (`yield_seconds`)", f"0 to {waiting.YIELD_SECONDS_MAX:g}"),
         ("longest sleep without looking up, in seconds", f"{waiting.SLICE_SECONDS:g}"),
-        ("longest that somebody stands in for another at a time, in seconds", f"{participants.STANDING_IN_SECONDS:g}"),
+        ("longest that a claim waits for a stand-in, in seconds", f"{participants.STANDING_IN_SECONDS:g}"),
     )
     return table(("of", "limit"), rows)
 
@@ -359,6 +370,7 @@ PARTS: Final[dict[str, Callable[[], str]]] = {
     "weak-invariant": pages.weak_invariant,
     "weakenings": evidence.weakenings,
     "what-breaks": _what_breaks,
+    "whole-programs": _whole_programs,
     "writer-diagram": lambda: _diagram(PROTOCOL.programs[0]),
     "writer-rows": lambda: _rows(PROTOCOL.programs[0]),
 }

@@ -210,6 +210,8 @@ def _damage(frame: Frame, limit_bytes: int) -> str:
     if total > TOTAL_BYTES_MAX:
         return f"a message of {total} bytes, and the most is {TOTAL_BYTES_MAX}"
     if part == WHOLE:
+        if kind == RAW and length < limit_bytes:
+            return f"{length} bytes in a block of {limit_bytes} that its caller filled, which is all of it"
         return "" if length == total else f"{length} bytes are a whole message of {total}"
     if kind == RAW:
         return f"{_PART_NAMES[part]} of a message that its caller filled, which is whole"

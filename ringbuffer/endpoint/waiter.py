@@ -18,7 +18,6 @@ from ringbuffer.endpoint.peers import WRITER, Lost, Peers
 from ringbuffer.errors import PeerDied, RingBufferError, WaitCancelledError, WaitTimeoutError
 from ringbuffer.memory.participants import Role
 from ringbuffer.observe import Look, look_at
-from ringbuffer.protocol import missing_readers
 from ringbuffer.ring import ShmRingBuffer
 from ringbuffer.verdict import wait_sentence
 from ringbuffer.waiting import NAP_SECONDS, SLICE_SECONDS, WaitOptions, warning_interval_seconds
@@ -156,13 +155,11 @@ class Waiter:
         return False
 
     def _waited_for(self) -> tuple[int, ...]:
-        """The ranks for which this endpoint waits; of damaged flags, none."""
+        """The ranks for which this endpoint waits: of readers, those whose flag is not 1, be it 0 or damaged, as W2 has it."""
         if self._rank != WRITER:
             return (WRITER,)
-        try:
-            return missing_readers(self._buffer.flags(self._runner.where()))
-        except ValueError:
-            return ()
+        flags = self._buffer.flags(self._runner.where())
+        return tuple(rank for rank, flag in enumerate(flags[1:]) if flag != 1)
 
     def _died(self, lost: Lost, waited_seconds: float) -> PeerDied:
         look = look_at(self._buffer.segment)

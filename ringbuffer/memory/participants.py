@@ -24,7 +24,7 @@ from ringbuffer.memory.shared import Segment
 _WAITING_SINCE: Final = 1
 """The place of that field among the words of 64 bits of an entry."""
 STANDING_IN_SECONDS: Final = 1.0
-"""Nobody stands in for another for so long at a time."""
+"""Who claims a role waits no longer for a stand-in to let it go, which at once marks what is published: K blocks at most."""
 
 
 class Presence(enum.StrEnum):
@@ -53,7 +53,7 @@ class Entry(NamedTuple):
 
     def is_of_same_holder(self, other: Entry) -> bool:
         """Whether nobody has come or left between the two."""
-        return (self.claimed_at, self.left_at, self.generation) == (other.claimed_at, other.left_at, other.generation)
+        return self[2:6] == other[2:6]
 
 
 def presence_of(read: Callable[[], Entry], is_held: Callable[[], bool]) -> tuple[Entry, Presence]:

@@ -23,7 +23,7 @@ from ringbuffer.memory.layout import (
     Header,
     Layout,
 )
-from ringbuffer.memory.participants import Entry, Presence, presence_of
+from ringbuffer.memory.participants import Entry, presence_of
 from ringbuffer.memory.shared import NAME_PREFIX
 from ringbuffer.vectors.machine import WRITER, Bytes, awake_offset
 from ringbuffer.vectors.stepping import CREATOR_PID, IDENTITY, segment_of
@@ -232,9 +232,4 @@ def _transition(change: str, before: Entry, after: Entry, pid: int, now: int) ->
 def _presences() -> Iterator[dict[str, Any]]:
     for entry, is_locked in ((NOBODY, False), (NOBODY, True), (_LIVES, True), (_LIVES, False), (_LEFT, False), (_LEFT, True)):
         found = presence_of(lambda entry=entry: entry, lambda is_locked=is_locked: is_locked)[1]  # type: ignore[misc]
-        yield {"entry": entry_bytes(entry).hex(), "is_locked": is_locked, "state": state_of(found)}
-
-
-def state_of(presence: Presence) -> str:
-    """What chapter 15 calls it."""
-    return "gone" if presence is Presence.DEAD else presence.value
+        yield {"entry": entry_bytes(entry).hex(), "is_locked": is_locked, "state": found.value}

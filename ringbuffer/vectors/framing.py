@@ -77,6 +77,7 @@ def bodies() -> Json:
         (_ASKS_FOR_ONE, [body_of(1, 64)]),
         (_ASKS_FOR_THREE, [b"a", b"bc", body_of(2, 65)]),
         (_ASKS_FOR_THREE, [body_of(3, 63), body_of(4, 64), b"z"]),
+        (_ASKS_FOR_THREE, [b"", b"a", b""]),
         (_ASKS_FOR_ONE + b"." * 4, [b"its table and pickle end at a cache line"]),
     ):
         body = gathered_body(pickled, buffers)
@@ -201,6 +202,8 @@ def _bad_frames() -> list[Stream]:
         "a whole message that is longer than its total": good._replace(total_bytes=19),
         "a total beyond the largest": Frame(1, 20, BYTES, FIRST, TOTAL_BYTES_MAX + 1),
         "a part of a message that its caller has filled": Frame(1, 20, RAW, FIRST, 40),
+        "a block that its caller has filled, and that is not full": Frame(1, 20, RAW, WHOLE, 20),
+        "a block that its caller has filled, and a byte more": Frame(1, size + 1, RAW, WHOLE, size + 1),
         "a first part without a byte": Frame(1, 0, BYTES, FIRST, 40),
         "a first part that is all of the message": Frame(1, 20, BYTES, FIRST, 20),
         "a first part that is more than the message": Frame(1, 20, BYTES, FIRST, 10),

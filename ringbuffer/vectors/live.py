@@ -16,7 +16,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from ringbuffer.codec.frames import BYTES, RAW
+from ringbuffer.codec.frames import BYTES, RAW, Frame
 from ringbuffer.compiled import bind_native, bind_python
 from ringbuffer.endpoint import ShmRingBufferIO
 from ringbuffer.endpoint.peers import resumes_at
@@ -27,7 +27,6 @@ from ringbuffer.memory.participants import Entry, Role
 from ringbuffer.memory.shared import NAME_PREFIX, Segment
 from ringbuffer.protocol import PROTOCOL, Variant
 from ringbuffer.ring import ShmRingBuffer
-from ringbuffer.vectors.formats import state_of
 from ringbuffer.vectors.machine import POSITION_BYTES, WRITER, awake_offset, changed
 from ringbuffer.vectors.stepped import bytes_of
 from ringbuffer.vectors.text import Json, crc, runs
@@ -184,8 +183,10 @@ def _put(ring: ShmRingBuffer, block: int, content: bytes) -> None:
 
 def _made_of(reader: ShmRingBufferIO, block: Json) -> Json:
     told = block.get("delivered", {"kind": BYTES, "body": ""})
+    with memoryview(bytes.fromhex(block["frame"])) as frame:
+        is_raw = Frame.read(frame).kind == RAW
     try:
-        if told["kind"] == RAW:
+        if is_raw:  # any other call refuses it for its kind, whatever else its frame says
             with reader.acquire_read(0) as view:
                 return {"delivered": {"kind": RAW, "body": view.hex()}}
         obj = reader.dequeue(0)
@@ -247,7 +248,7 @@ def participant(case: Json, _: str) -> None:
             if "entry" in case:
                 whole[entry] = bytes.fromhex(case["entry"])
                 same("held by somebody", not case["is_locked"] or role.stand_in(), True)
-                same("state", state_of(role.presence()), case["state"])
+                same("state", role.presence().value, case["state"])
             else:
                 _change(case, ring, role, whole, entry)
         finally:

@@ -205,6 +205,27 @@ def _large() -> Calls:
     return run
 
 
+def _withdrawn() -> Calls:
+    run = Calls(1, 2)
+    run.send(5 * CHUNK_BYTES)
+    run.receive(0)  # takes two parts, and waits for the third
+    run.send(7)  # instead of the rest
+    run.resume()  # nothing is left of what was withdrawn
+    run.receive(0)
+    run.receive(0)
+    run.send(5 * CHUNK_BYTES)
+    run.send(8)  # is busy at its first block, and has withdrawn nothing
+    run.receive(0)
+    run.resume()  # sends of the first what there is room for
+    run.receive(0)
+    run.send(4 * CHUNK_BYTES)  # is begun instead of the rest
+    run.receive(0)
+    run.resume()  # sends the rest of that, and nothing of the first
+    run.receive(0)
+    run.resume()
+    return run
+
+
 def _raising() -> Calls:
     run = Calls(1, 2)
     run.gives_up(WRITER)
@@ -269,6 +290,7 @@ def _drawn(readers: int, blocks: int, seed: int, count: int) -> Calls:
 CALLS: Final[dict[str, tuple[str, Callable[[], Calls]]]] = {
     "broadcast": ("two readers and a writer that finds no free block", _broadcast),
     "large": ("messages that are larger than the ring, and one that is withdrawn", _large),
+    "withdrawn": ("what is sent instead of the rest of a message withdraws it, and then nothing is left to resume", _withdrawn),
     "raising": ("callers that raise", _raising),
     "evicting": ("a reader that leaves, is evicted, and comes back", _evicting),
     "no-readers": ("a ring without readers: every block is free", _no_readers),

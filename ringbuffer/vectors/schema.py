@@ -105,7 +105,7 @@ CASES: Final[dict[str, Json]] = {
             before=_HEX,
             after=_HEX,
         ),
-        _object(entry=_HEX, is_locked={"type": "boolean"}, state={"enum": ["free", "held", "left", "gone"]}),
+        _object(entry=_HEX, is_locked={"type": "boolean"}, state={"enum": ["free", "held", "left", "dead"]}),
     ),
     "frames": _object(
         {"about": _TEXT},

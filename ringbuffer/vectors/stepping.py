@@ -316,6 +316,22 @@ def _damaged() -> Recorder:
     return run
 
 
+def _damaged_marks() -> Recorder:
+    run = Recorder(3, 2)
+    entry = run.segment.layout.entry_offset(0)
+    for offset, value in enumerate((1, 2, 0xFF, 1)):
+        run.damage(entry + offset, value)
+    for flag in (0, 1):  # neither is 0, and neither is 1: not marked, and the writer waits
+        run.to(WRITER, "W2")
+        run.step(WRITER, flag)
+    run.to(WRITER, "W2")
+    run.step(WRITER, 2)  # this one is marked, and the look goes on
+    run.step(WRITER, 1)
+    run.actors[WRITER].lie_down()
+    run.to(WRITER, "S5", down=True)  # its second look finds no more, and so it sleeps
+    return run
+
+
 def _damaged_word() -> Recorder:
     run = Recorder(2, 1)
     run.damage(run.segment.layout.awake_offset + 4, 7)  # reader 0's word
@@ -361,6 +377,7 @@ TRACES: Final[dict[str, tuple[str, Callable[[], Recorder]]]] = {
     "parts": ("a message of several blocks, and one that is withdrawn", _parts),
     "sleeping": ("lying down, being woken before and in the sleep, and finding the block after the word was stored", _sleeping),
     "damaged": ("flags that are neither 0 nor 1", _damaged),
+    "damaged-marks": ("read flags that are neither 0 nor 1, of a block that was written: it is not marked", _damaged_marks),
     "damaged-word": ("words of who is awake that are neither 0 nor 1", _damaged_word),
     "drawn-1x2": ("drawn: one reader, two blocks", lambda: _drawn(1, 2, 1, 150)),
     "drawn-2x2": ("drawn: two readers, two blocks", lambda: _drawn(2, 2, 2, 260)),

@@ -406,6 +406,26 @@ def test_pickle_without_its_end_is_not_completed_from_behind_it(make_ring: MakeR
         reader.dequeue(timeout=0)
 
 
+def test_a_block_filled_in_place_that_says_it_is_not_full_is_delivered_to_nobody(make_ring: MakeRing) -> None:
+    """Otherwise its reader would get bytes of which the frame does not speak."""
+    ring = make_ring()
+    writer, reader = ends_of(ring)
+    with writer.acquire_write():
+        pass
+    with ring.segment.frame(0) as block:
+        good = Frame.read(block)
+        for damaged in (good._replace(length_bytes=5, total_bytes=5), good._replace(length_bytes=5)):
+            damaged.write(block)
+            for take in (reader.acquire_read, reader.read):
+                with pytest.raises(FrameError, match=r"5 bytes in a block of \d+ that its caller filled, which is all of it"):
+                    take(timeout=0).__enter__()
+            assert ring.case(0) is Case.WRITTEN
+        good.write(block)
+    with reader.acquire_read(timeout=0) as found:
+        assert len(found) == good.length_bytes
+    assert_goes_on(writer, reader)
+
+
 def test_dequeue_leaves_an_acquired_block_to_acquire_read(make_ring: MakeRing) -> None:
     ring = make_ring()
     writer, reader = ends_of(ring)

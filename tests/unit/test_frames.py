@@ -56,7 +56,9 @@ def can_be(length: int, kind: int, part: int, total: int) -> bool:
     """What a frame may say, told in another way than where it is checked."""
     if kind > GATHERED or part > WHOLE or length > LIMIT_BYTES or total > TOTAL_BYTES_MAX:
         return False
-    return length == total if part == WHOLE else kind != RAW and 0 < length < total
+    if kind == RAW:
+        return part == WHOLE and length == total == LIMIT_BYTES
+    return length == total if part == WHOLE else 0 < length < total
 
 
 @given(numbers, small, small, numbers)

@@ -164,6 +164,19 @@ def test_who_has_left_is_waited_for_as_long_as_it_can_be_followed(rank: int, mak
     assert "successor" not in str(error)
 
 
+@ON_BOTH
+def test_reader_whose_flag_is_damaged_is_waited_for_and_its_death_is_told(make_ring: MakeRing) -> None:
+    """A flag that is not 1 is no mark, whatever it is, so that its reader is asked for."""
+    ring = make_ring(2, max_chunks=1)
+    ends = ends_of(ring)
+    ends[0].enqueue("one")
+    with ring.segment.flags(0) as flags:
+        flags[1], flags[2] = 1, 2
+    ends.pop()
+    error = lost(ends[0], 1)
+    assert error.case is None
+
+
 @pytest.mark.parametrize("rank", [-1, 0])
 def test_who_never_came_is_waited_for(rank: int, make_ring: MakeRing) -> None:
     ring = make_ring(2, max_chunks=1)

@@ -145,15 +145,15 @@ def a_length_that_cannot_be_is_refused(length: int, part: int, total: int) -> bo
     return passes(frame) == can_be
 
 
-def a_kind_that_cannot_be_is_refused(kind: int, part: int) -> bool:
-    """There are four kinds, and a block that its caller filled is no part of anything.
+def a_kind_that_cannot_be_is_refused(kind: int, part: int, length: int) -> bool:
+    """There are four kinds, and a block that its caller filled is no part of anything, and full.
 
-    pre: 0 <= kind <= 5 and 0 <= part <= 3
+    pre: 0 <= kind <= 5 and 0 <= part <= 3 and 1 <= length <= 2
     post: _
     """
-    said, bits = one_of(kind, 5), one_of(part, 3)
-    frame = Frame(7, 2, said, bits, 2 if bits == WHOLE else 3)
-    return passes(frame) == (said <= GATHERED and (said != RAW or bits == WHOLE))
+    said, bits, size = one_of(kind, 5), one_of(part, 3), one_of(length, 2)
+    frame = Frame(7, size, said, bits, size if bits == WHOLE else 3)
+    return passes(frame) == (said <= GATHERED and (said != RAW or (bits == WHOLE and size == LIMIT_BYTES)))
 
 
 def passes(frame: Frame) -> bool:

@@ -181,7 +181,10 @@ _FRAMES: Final = (
     Law(frames.a_block_that_is_missing_or_comes_twice_is_noticed, (Twin("check_frame", twins.check_frame_of_any_sequence),)),
     Law(frames.a_message_given_up_is_never_delivered, (Twin("Assembly", twins.AssemblyThatNeverForgets),)),
     Law(frames.a_length_that_cannot_be_is_refused, (Twin("check_frame", twins.check_frame_of_any_length),)),
-    Law(frames.a_kind_that_cannot_be_is_refused, (Twin("check_frame", twins.check_frame_of_any_kind),)),
+    Law(
+        frames.a_kind_that_cannot_be_is_refused,
+        (Twin("check_frame", twins.check_frame_of_any_kind), Twin("check_frame", twins.check_frame_of_any_raw_length)),
+    ),
 )
 
 LAWS: Final = (*_CASES, *_STEPS, *_LAYOUT, *_FRAMES)

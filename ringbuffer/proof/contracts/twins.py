@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
-from ringbuffer.codec.frames import BYTES, Assembly, Frame, Outgoing, check_frame, fill_whole
+from ringbuffer.codec.frames import BYTES, RAW, Assembly, Frame, Outgoing, check_frame, fill_whole
 from ringbuffer.memory.layout import CACHE_LINE_BYTES, FRAME_BYTES, HEADER_BYTES, Header, Layout, round_up
 from ringbuffer.protocol import PROTOCOL
 from ringbuffer.protocol.cases import Case, classify, missing_readers
@@ -351,3 +351,9 @@ def check_frame_of_any_length(frame: Frame, sequence: int, limit_bytes: int, blo
 def check_frame_of_any_kind(frame: Frame, sequence: int, limit_bytes: int, block_index: int) -> None:
     """The kind is not looked at."""
     check_frame(frame._replace(kind=BYTES), sequence, limit_bytes, block_index)
+
+
+def check_frame_of_any_raw_length(frame: Frame, sequence: int, limit_bytes: int, block_index: int) -> None:
+    """A block that its caller filled need not be full."""
+    room = min(limit_bytes, frame.length_bytes) if frame.kind == RAW else limit_bytes
+    check_frame(frame, sequence, room, block_index)
