@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ringbuffer.codec.frames import (
@@ -62,6 +62,8 @@ def can_be(length: int, kind: int, part: int, total: int) -> bool:
 
 
 @given(numbers, small, small, numbers)
+@example(15, RAW, WHOLE, 15)
+@example(LIMIT_BYTES, RAW, WHOLE, LIMIT_BYTES)
 def test_any_header_can_be_or_is_refused(length: int, kind: int, part: int, total: int) -> None:
     frame = Frame(5, length, kind, part, total)
     try:

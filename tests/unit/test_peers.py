@@ -19,7 +19,7 @@ from ringbuffer.endpoint.peers import Lost, Peers
 from ringbuffer.errors import ClosedError, PeerDied, RankError, RoleTaken, WaitTimeoutError
 from ringbuffer.memory import participants
 from ringbuffer.memory.layout import PARTICIPANT
-from ringbuffer.memory.participants import Presence, Role
+from ringbuffer.memory.participants import Entry, Presence, Role, presence_of
 from ringbuffer.memory.shared import Segment
 from ringbuffer.protocol import Case
 
@@ -220,6 +220,13 @@ def test_who_comes_or_leaves_while_it_is_asked_for_is_not_called_dead(
     assert role.presence() is Presence.LEFT
     assert len(seen) == 4, "each was asked for again"
     role.release()
+
+
+def test_entry_of_a_claim_that_was_at_work_between_its_fields_is_read_again() -> None:
+    """Its new generation with the old pid, say, which would be told for the pid of who is dead."""
+    whole = Entry(3, 0, 700, 0, 22, 2, 0)
+    found = iter([whole._replace(pid=11), whole, whole, whole])
+    assert presence_of(lambda: next(found), lambda: False) == (whole, Presence.DEAD)
 
 
 @ON_BOTH
