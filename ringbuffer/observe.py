@@ -29,7 +29,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Final, TypeAlias
 
-from ringbuffer.codec.frames import KIND_NAMES, WHOLE
+from ringbuffer.codec.frames import KIND_NAMES, RAW, WHOLE
 from ringbuffer.codec.frames import Frame as Frame
 from ringbuffer.errors import SegmentFormatError
 from ringbuffer.memory import holding
@@ -305,6 +305,10 @@ class Look:
         if frame.length_bytes > min(layout.max_chunk_bytes, frame.total_bytes):
             limits = f"a message of {frame.total_bytes} and a block of {layout.max_chunk_bytes}"
             return f"block {index}: frame of {frame.length_bytes} bytes in {limits}"
+        if frame.kind == RAW and frame.length_bytes != layout.max_chunk_bytes:
+            return (
+                f"block {index}: frame of {frame.length_bytes} bytes of a block that was filled in place, which is always full"
+            )
         return ""
 
 

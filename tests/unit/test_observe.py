@@ -355,6 +355,10 @@ def test_a_segment_of_another_user_is_said_to_be(make_ring: MakeRing) -> None:
             "block 1: frame of 65 bytes in a message of 65 and a block of 64",
         ),
         (lambda ring: ring.publish(4) or ring.frame(1, 4, 9, total=8), "block 1: frame of 9 bytes in a message of 8"),
+        (
+            lambda ring: ring.publish(4) or ring.frame(1, 4, 5, kind=0),
+            "block 1: frame of 5 bytes of a block that was filled in place",
+        ),
         (lambda ring: ring.claimed(-1, position=4), "reader 0 is 4 blocks behind in a ring of 3"),
         (lambda ring: ring.claimed(2, waiting=-1), "reader 2 has an entry with a time that has not come yet"),
         (lambda ring: ring.awake(1, 258), "reader 1 has 258 in its word of who is awake"),
