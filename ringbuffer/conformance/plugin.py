@@ -120,7 +120,7 @@ def _selected(option: Any) -> list[Clause]:
 def _replayed(text: str) -> tuple[str, str]:
     clause, _, token = text.partition(":")
     if clause not in CLAUSES or not CLAUSES[clause].replays or not token:
-        raise pytest.UsageError(f"--replay={text!r:.80}: write CLAUSE:TOKEN, as a failure tells it")
+        raise pytest.UsageError(f"--replay={text:.80}: write CLAUSE:TOKEN, as a failure tells it")
     try:
         CLAUSES[clause].check_token(token)
     except ValueError as error:
@@ -313,8 +313,7 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     for report in _results:
         told = dict(report.user_properties)
         if "cut_off" in told:
-            for one in str(told["cut_off"]).split("; "):
-                terminalreporter.write_line(f"{told['clause']}: {one}")
+            terminalreporter.write_line(f"{told['clause']}: {told['cut_off']}")
     terminalreporter.write_line(f"verdict: {terminalreporter.config.stash[KIT].verdict}")
     if terminalreporter.stats.get("passed") and not terminalreporter.stats.get("failed"):
         terminalreporter.write_line("what passed was tried up to the bounds that the report tells; it is not verified")

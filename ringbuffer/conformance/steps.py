@@ -40,7 +40,7 @@ UNFAIR: Final = 4
 OPCODES_PER_LINE: Final = 5
 LINE, OPCODE = "line", "opcode"
 OPCODE_RUNS: Final = 4
-"""How many schedules are drawn by opcodes for each that is drawn by lines: there are more places where it matters."""
+"""How many schedules S2 and S3 draw by opcodes for each that they draw by lines: there are more places where it matters."""
 TRIES, WAITS = "try", "wait"
 
 
@@ -260,7 +260,7 @@ def _drawn(context: Context, mode: str, strategies: Callable[..., Any], seconds:
     """
     granularities = (LINE, OPCODE) if context.granularity == LINE else (OPCODE,)
     for granularity in granularities:
-        runs = context.effort.search_runs * (OPCODE_RUNS if granularity == OPCODE else 1)
+        runs = context.effort.search_runs * (OPCODE_RUNS if granularity == OPCODE and mode == TRIES else 1)
         _Search(context, mode, seconds / len(granularities), granularity).run(partial(strategies, runs))
 
 
