@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from hypothesis import HealthCheck, Phase, Verbosity, settings
 from hypothesis import seed as with_seed
@@ -20,7 +20,7 @@ from hypothesis.errors import Flaky
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
 from ringbuffer.conformance import messages
-from ringbuffer.conformance.adapter import BLOCK_BYTES, Factory, close_all
+from ringbuffer.conformance.adapter import BLOCK_BYTES, Factory, let_go
 from ringbuffer.conformance.story import Found, Violation, geometry
 from ringbuffer.protocol import oracle
 
@@ -31,6 +31,9 @@ SIZE_MAX: Final = 3 * messages.TAG_BYTES
 """Of messages whose size does not matter."""
 TIMEOUT_SECONDS: Final = 0.001
 """What a wait is given that cannot succeed. How long it takes is not judged."""
+
+CALLS_MAX: Final = 100_000
+"""A token with more is none of this kit's."""
 
 DELIVERY, ROOM, FULL, EMPTY = "delivery", "room", "full", "empty"
 """What a run can judge: what readers get; that a write finds the room there is; no more; that nothing comes of nothing."""
@@ -77,7 +80,7 @@ class CallRun:
 
     def close(self) -> None:
         """Let go of the ring."""
-        close_all(self.ring, [self.writer, *self.ends])
+        let_go(self.ring, [self.writer, *self.ends])
         self.writer, self.ends = None, []
 
     @property
@@ -137,11 +140,18 @@ class CallRun:
         rank = operation.number
         reader = self.ends[rank]
         if operation.kind == "b":
-            data = self._call("abort_read", lambda: reader.abort_read(), f"reader {rank} begins to read, and gives it up")
+            method, story = "abort_read", f"reader {rank} begins to read, and gives it up"
+            returned = self._call(method, lambda: reader.abort_read(), story)
         elif operation.kind == "R":
-            data = self._call("read", lambda: reader.read(TIMEOUT_SECONDS), f"reader {rank} reads, waiting if it must")
+            method, story = "read", f"reader {rank} reads, waiting if it must"
+            returned = self._call(method, lambda: reader.read(TIMEOUT_SECONDS), story)
         else:
-            data = self._call("try_read", lambda: reader.try_read(), f"reader {rank} reads")
+            method = "try_read"
+            returned = self._call(method, lambda: reader.try_read(), f"reader {rank} reads")
+        try:
+            data = messages.bytes_of(returned, method)
+        except messages.NotBytes as error:
+            self._broken(f"reader {rank}: {error}")
         due = self.owed[rank][0] if self.owed[rank] else None
         verb = "reads" if operation.kind != "b" else "begins to read, and gives up,"
         if data is None:
@@ -149,9 +159,9 @@ class CallRun:
             if due is not None:
                 self._misdelivered(f"reader {rank} reads nothing, though {messages.name(due)} is due")
             return
-        what = messages.describe(bytes(data), self.sent.items())
+        what = messages.describe(data, self.sent.items())
         self.story[-1] = f"reader {rank} {verb} {what}"
-        self._judge(rank, bytes(data), due, what, keeps=operation.kind == "b")
+        self._judge(rank, data, due, what, keeps=operation.kind == "b")
 
     def _judge(self, rank: int, data: bytes, due: int | None, what: str, *, keeps: bool) -> None:
         """Ask the oracle what to think of ``data``. ``keeps``: the reader has given it up, and is owed it still."""
@@ -186,7 +196,7 @@ class CallRun:
             self.story[-1] += f": {method} raises {lines[0]}"
             self._broken(f"{method} raises {lines[0]}")
 
-    def _broken(self, what: str) -> None:
+    def _broken(self, what: str) -> NoReturn:
         self.is_over = True
         raise Violation(
             what, geometry(self.readers, self.blocks, self.block_bytes), self.story, self.token, len(self.operations)
@@ -195,13 +205,14 @@ class CallRun:
 
 def parse(token: str) -> tuple[tuple[int, int, int], list[Operation]]:
     """The ring and the operations of a token. Raises ``ValueError``."""
-    match = re.fullmatch(r"(\d+),(\d+),(\d+):((?:[a-zA-Z]\d+)*)", token)
+    match = re.fullmatch(r"(\d{1,4}),(\d{1,4}),(\d{1,4}):((?:[a-zA-Z]\d{1,4})*)", token, re.ASCII)
     if match is None:
         raise ValueError(f"{token!r} is no token of a call-level run")
     operations = [Operation(kind, int(number)) for kind, number in re.findall(r"([a-zA-Z])(\d+)", match[4])]
     size = (int(match[1]), int(match[2]), int(match[3]))
-    known = all(one.kind in KINDS and (one.kind in WRITES or one.number < size[0]) for one in operations)
-    if not known or not all(size):
+    known = all(one.kind in KINDS and one.number < (size[2] + 1 if one.kind in WRITES else size[0]) for one in operations)
+    fits = all(0 < one <= most for one, most in zip(size, (READERS_MAX, BLOCKS_MAX, BLOCK_BYTES), strict=True))
+    if not known or not fits or len(operations) > CALLS_MAX:
         raise ValueError(f"{token!r} is no token of a call-level run")
     return size, operations
 

@@ -29,8 +29,8 @@ TIERS: Final = {
 
 @dataclass
 class Context:
-    """What a clause is given. ``tried``: what it says that it has tried; ``replayed``: a token to run again, and nothing else;
-    ``story``: what goes on now, for one that hangs."""
+    """What a clause is given. ``tried``: what it says that it has tried; ``cut_off``: what time was too short for;
+    ``replayed``: a token to run again, and nothing else; ``story``: what goes on now, for one that hangs."""
 
     subject: Subject
     effort: Effort
@@ -38,6 +38,7 @@ class Context:
     granularity: str = "line"
     replayed: str | None = None
     tried: list[str] = field(default_factory=list)
+    cut_off: list[str] = field(default_factory=list)
     story: Callable[[], list[str]] | None = None
 
 
@@ -53,6 +54,10 @@ class Clause:
     run: Callable[[Context], None]
     needs: tuple[Feature, ...] = ()
     replays: bool = False
+
+    def check_token(self, token: str) -> None:
+        """Raises :class:`ValueError` for what is no replay token of this clause."""
+        (calls if self.tier == CALL else steps).parse(token)
 
 
 def _sampled(sampling: Sampling, context: Context) -> None:

@@ -27,4 +27,4 @@ class Effort:
 
 
 NORMAL: Final = Effort("normal", 100, 30, 300, 30.0, 200, 100, 20_000, 12, 240.0)
-QUICK: Final = Effort("quick", 15, 20, 260, 2.0, 15, 5, 500, 3, 120.0)
+QUICK: Final = Effort("quick", 15, 20, 260, 2.0, 15, 5, 500, 2, 120.0)

@@ -22,6 +22,17 @@ def body_of(number: int, size_bytes: int) -> bytes:
     return (tag * (size_bytes // TAG_BYTES + 1))[:size_bytes]
 
 
+class NotBytes(TypeError):
+    """What a reader returned is no message: in one sentence."""
+
+
+def bytes_of(data: object, method: str) -> bytes | None:
+    """What a reader's ``method`` returned. Raises :class:`NotBytes` for what is neither bytes nor ``None``."""
+    if data is None or isinstance(data, bytes):
+        return data
+    raise NotBytes(f"{method} returned a {type(data).__name__}, which is neither bytes nor None")
+
+
 def words_of(data: bytes) -> list[int]:
     """For each full tag in ``data``, the number of the message that it is of; 0 for what is of none."""
     tags = (_TAG.unpack_from(data, at)[0] for at in range(0, len(data) - TAG_BYTES + 1, TAG_BYTES))

@@ -34,7 +34,7 @@ class _GivenUp(Exception):
 
 class _Napping:
     """A runner whose sleep is a short one of Python's, of which a scheduler in this process knows, and not one in the
-    kernel."""
+    kernel; and which never looks again inside of itself, where nobody else would come to run."""
 
     def __init__(self, runner: Runner) -> None:
         object.__setattr__(self, "_runner", runner)
@@ -43,11 +43,11 @@ class _Napping:
         return False if name == "can_rest" else getattr(self._runner, name)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        setattr(self._runner, name, value)
+        setattr(self._runner, name, 0 if name in ("spin_count", "yield_seconds") else value)
 
-    def receive(self, decode: Any) -> Any:
+    def receive(self, decode: Any, timeout: float | None = None) -> Any:
         """As the runner's, which returns itself when there is nothing to return."""
-        received = self._runner.receive(decode)
+        received = self._runner.receive(decode, timeout)
         return self if received is self._runner else received
 
 

@@ -13,7 +13,7 @@ import signal
 import sys
 import time
 import types
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
 from typing import Any, Final
@@ -26,6 +26,8 @@ ANSWER_SECONDS: Final = 60.0
 """How long a peer may take to start, or to answer."""
 STALL_SECONDS: Final = 20.0
 """How long an end may make no progress in a stream."""
+LOOK_SECONDS: Final = 0.25
+"""A slice of the wait for an answer."""
 PAUSE_SECONDS: Final = 0.000_02
 """Between two tries of an end that cannot wait by itself."""
 SLICE_SECONDS: Final = 0.5
@@ -62,28 +64,42 @@ def put(writer: Any, data: bytes) -> None:
     _until(lambda: (writer.write(data, SLICE_SECONDS) if hasattr(writer, "write") else writer.try_write(data)) or None)
 
 
-def get(reader: Any) -> bytes:
-    """Read, waiting likewise. Raises :class:`Stalled`."""
-    data: bytes = _until(lambda: reader.read(SLICE_SECONDS) if hasattr(reader, "read") else reader.try_read())
+def _never() -> bool:
+    return False
+
+
+def get(reader: Any, is_over: Callable[[], bool] = _never) -> bytes:
+    """Read, waiting likewise, as long as it ``is_over`` not. Raises :class:`Stalled`."""
+    method = "read" if hasattr(reader, "read") else "try_read"
+
+    def attempt() -> bytes | None:
+        return messages.bytes_of(reader.read(SLICE_SECONDS) if method == "read" else reader.try_read(), method)
+
+    data: bytes = _until(attempt, is_over)
     return data
 
 
-def _until(attempt: Any) -> Any:
+def _until(attempt: Any, is_over: Callable[[], bool] = _never) -> Any:
     deadline: float | None = None
+    was_over = False
     while (result := attempt()) is None:
         now = time.monotonic()
         deadline = deadline or now + STALL_SECONDS
-        if now > deadline:
+        if now > deadline or was_over:
             raise Stalled
-        time.sleep(PAUSE_SECONDS)
+        was_over = is_over()  # and then once more: what was written before the end is there now
+        if not was_over:
+            time.sleep(PAUSE_SECONDS)
     return result
 
 
-def read_stream(reader: Any, rank: int, first: int, count: int, block_bytes: int) -> str | None:
+def read_stream(
+    reader: Any, rank: int, first: int, count: int, block_bytes: int, is_over: Callable[[], bool] = _never
+) -> str | None:
     """Read messages ``first`` to ``first + count - 1`` of a stream; what was wrong with one, in words, or ``None``."""
     for number in range(first, first + count):
         try:
-            data = bytes(get(reader))
+            data = get(reader, is_over)
         except Stalled:
             return f"reader {rank} gets nothing for {STALL_SECONDS:.0f} s, though {messages.name(number)} is due"
         expected = messages.body_of(number, size_of(number, block_bytes))
@@ -98,7 +114,8 @@ def read_stream(reader: Any, rank: int, first: int, count: int, block_bytes: int
 
 
 def live(pickled: bytes, rank: int, line: Connection) -> None:
-    """What a peer's process runs."""
+    """What a peer's process runs. An interrupt of the keyboard is its parent's, who ends it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     ring: Any = None
     ends: list[Any] = []
     try:
@@ -142,7 +159,7 @@ class _Acts:
         if command == TRY_WRITE:
             return self.end.try_write(*arguments)
         data = self.end.try_read() if command == TRY_READ else self.end.read(*arguments)
-        return None if data is None else bytes(data)
+        return messages.bytes_of(data, "try_read" if command == TRY_READ else "read")
 
     def _write_stream(self, count: int, block_bytes: int) -> str | None:
         for number in range(1, count + 1):
@@ -184,10 +201,16 @@ class Peer:
         """Who it is."""
         return "the writer's process" if self.rank < 0 else f"reader {self.rank}'s process"
 
+    def has_ended(self) -> bool:
+        """Whether its process is not there any more."""
+        return self._process.exitcode is not None
+
     def answer(self) -> Any:
         """What it says next. Raises :class:`PeerProblem`."""
-        if not self.line.poll(ANSWER_SECONDS):
-            raise PeerProblem(f"{self.name} did not answer for {ANSWER_SECONDS:.0f} s")
+        deadline = time.monotonic() + ANSWER_SECONDS
+        while not self.line.poll(LOOK_SECONDS):  # in slices, between which an interrupt of the run is noticed
+            if time.monotonic() > deadline:
+                raise PeerProblem(f"{self.name} did not answer for {ANSWER_SECONDS:.0f} s")
         try:
             kind, said = self.line.recv()
         except (EOFError, ConnectionError):

@@ -11,6 +11,7 @@ import platform
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,13 +21,17 @@ from ringbuffer.conformance.adapter import FEATURES, AdapterError, Subject, load
 from ringbuffer.conformance.clauses import CLAUSES, TIERS, Clause, Context
 from ringbuffer.conformance.effort import NORMAL, QUICK, Effort
 from ringbuffer.conformance.expected import FAIL, SKIP, Expectation, ExpectationError, read_all
-from ringbuffer.conformance.report import REPORTED, write_report
+from ringbuffer.conformance.interrupts import Remembering, end
+from ringbuffer.conformance.report import NOTHING_TRIED, REPORTED, verdict_of, write_report
 from ringbuffer.conformance.story import Violation
+from ringbuffer.interleaving import Blocked, Diverged, NothingTraced, TokenMalformed
 from ringbuffer.version import __version__
 
 HERE: Final = Path(__file__).parent
 COLLECTED: Final = HERE / "clauses.py"
 SEED_DEFAULT: Final = 0
+NO_VERDICT: Final = (Blocked, Diverged, NothingTraced, TokenMalformed)
+"""What the step level raises where it cannot judge, in one sentence."""
 
 
 def add_options(parser: pytest.Parser) -> None:
@@ -71,7 +76,10 @@ class Kit:
             self.subject: Subject = load(option.ring)
         except (AdapterError, ExpectationError) as error:
             raise pytest.UsageError(str(error)) from None
+        if self.report is not None:
+            _check_writable(self.report)
         self.hung: str | None = None
+        self.verdict = NOTHING_TRIED
 
     def command(self, clause: Clause, token: str) -> str:
         """What runs a failure again."""
@@ -112,8 +120,21 @@ def _selected(option: Any) -> list[Clause]:
 def _replayed(text: str) -> tuple[str, str]:
     clause, _, token = text.partition(":")
     if clause not in CLAUSES or not CLAUSES[clause].replays or not token:
-        raise pytest.UsageError(f"--replay={text}: write CLAUSE:TOKEN, as a failure tells it")
+        raise pytest.UsageError(f"--replay={text:.80}: write CLAUSE:TOKEN, as a failure tells it")
+    try:
+        CLAUSES[clause].check_token(token)
+    except ValueError as error:
+        raise pytest.UsageError(f"--replay: {error}") from None
     return clause, token
+
+
+def _check_writable(file: str) -> None:
+    """Before anything is run: a report that cannot be written at the end would be a run in vain."""
+    try:
+        with Path(file).open("a", encoding="utf-8"):
+            pass
+    except OSError as error:
+        raise pytest.UsageError(f"--report={file}: {error}") from None
 
 
 KIT: pytest.StashKey[Kit] = pytest.StashKey()
@@ -196,7 +217,8 @@ class ClauseItem(pytest.Item):
     def _run(self) -> None:
         """Run the clause in a thread of its own, and wait for it: a call of the ring may hang."""
         token = None if self.kit.replayed is None else self.kit.replayed[1]
-        context = Context(self.kit.subject, self.kit.effort, self.kit.seed, self.kit.granularity, token)
+        rings = Remembering(self.kit.subject.factory)
+        context = Context(replace(self.kit.subject, factory=rings), self.kit.effort, self.kit.seed, self.kit.granularity, token)
         raised: list[BaseException] = []
 
         def target() -> None:
@@ -207,9 +229,15 @@ class ClauseItem(pytest.Item):
 
         thread = threading.Thread(target=target, name=self.name, daemon=True)
         thread.start()
-        thread.join(self.kit.effort.wall_seconds)
+        try:
+            thread.join(self.kit.effort.wall_seconds)
+        except KeyboardInterrupt:
+            end(thread, rings)
+            raise
         if context.tried:
             self.user_properties.append(("tried", "; ".join(context.tried)))
+        if context.cut_off and not raised:
+            self.user_properties.append(("cut_off", "; ".join(context.cut_off)))
         if thread.is_alive():
             self.kit.hung = self.clause.id
             what = f"a call of the ring did not come back within {self.kit.effort.wall_seconds:.0f} s"
@@ -229,6 +257,8 @@ class ClauseItem(pytest.Item):
         error = excinfo.value
         if isinstance(error, UnexpectedPass):
             return str(error)
+        if isinstance(error, NO_VERDICT):
+            return f"{self.clause.id} could not be judged: {error}"
         if not isinstance(error, Violation):
             return super().repr_failure(excinfo, style)
         self._note(error)
@@ -246,12 +276,22 @@ class UnexpectedPass(Exception):
     """A clause holds that a file expects to fail."""
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Write the report."""
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Write the report; a run in which nothing was tried is not one that passed."""
     kit = session.config.stash.get(KIT, None)
-    if kit is not None and kit.report is not None and not hasattr(session.config, "workerinput"):
-        write_report(Path(kit.report), kit, _results)
+    if kit is None or hasattr(session.config, "workerinput"):
+        return
+    is_whole = exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TESTS_COLLECTED)
+    kit.verdict = verdict_of(_results, is_whole=is_whole)
+    if kit.verdict == NOTHING_TRIED and exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.NO_TESTS_COLLECTED
+    if kit.report is not None:
+        try:
+            write_report(Path(kit.report), kit, _results, kit.verdict)
+        except OSError as error:
+            kit.verdict += f"; --report={kit.report} could not be written: {error}"
+            session.exitstatus = pytest.ExitCode.USAGE_ERROR
 
 
 _results: list[pytest.TestReport] = []
@@ -269,6 +309,11 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """What a run that passed does not say."""
+    """What time was too short for; the verdict; and what a run that passed does not say."""
+    for report in _results:
+        told = dict(report.user_properties)
+        if "cut_off" in told:
+            terminalreporter.write_line(f"{told['clause']}: {told['cut_off']}")
+    terminalreporter.write_line(f"verdict: {terminalreporter.config.stash[KIT].verdict}")
     if terminalreporter.stats.get("passed") and not terminalreporter.stats.get("failed"):
         terminalreporter.write_line("what passed was tried up to the bounds that the report tells; it is not verified")

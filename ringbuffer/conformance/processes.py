@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-from ringbuffer.conformance import messages
-from ringbuffer.conformance.adapter import close_all
+from ringbuffer.conformance import messages, segments
+from ringbuffer.conformance.adapter import close_all, let_go
 from ringbuffer.conformance.peer import (
     READ_STREAM,
     TRY_READ,
@@ -61,15 +61,16 @@ class Stage:
         """The error for what is wrong."""
         return Violation(what, geometry(self.readers, self.blocks, self.block_bytes), self.story)
 
-    def check(self, rank: int, number: int, data: bytes | None) -> None:
-        """Reader ``rank`` has read ``data``, and is due message ``number``."""
+    def check(self, rank: int, number: int, returned: object) -> None:
+        """Reader ``rank``'s read has ``returned`` something, and is due message ``number``."""
         expected = self.body(number)
+        data = messages.bytes_of(returned, f"reader {rank}'s try_read")
         if data is None:
             self.story.append(f"reader {rank} reads nothing")
             raise self.broken(f"reader {rank} reads nothing, though {messages.name(number)} is due")
-        what = messages.describe(bytes(data), [(other, self.body(other)) for other in range(1, number + self.blocks + 1)])
+        what = messages.describe(data, [(other, self.body(other)) for other in range(1, number + self.blocks + 1)])
         self.story.append(f"reader {rank} reads {what}")
-        if bytes(data) != expected:
+        if data != expected:
             raise self.broken(
                 f"reader {rank} reads {what}, though {messages.name(number)} ({messages.size(len(expected))}) is due"
             )
@@ -88,7 +89,7 @@ class Stage:
         """End the peers, and let go of the ring."""
         for peer in self.peers.values():
             peer.close()
-        close_all(self.ring, list(self.ends.values()))
+        let_go(self.ring, list(self.ends.values()))
         self.ends.clear()
 
 
@@ -99,7 +100,7 @@ def staged(context: Context, readers: int, blocks: int, block_bytes: int = BLOCK
     try:
         try:
             yield stage
-        except PeerProblem as problem:
+        except (PeerProblem, messages.NotBytes) as problem:
             raise stage.broken(str(problem)) from None
     finally:
         stage.close()
@@ -163,8 +164,10 @@ def writer(context: Context) -> None:
         stage.end(0)
         stage.story.append(f"a process writes m1 to m{count}")
         stage.peers[-1].tell(WRITE_STREAM, count, BLOCK_BYTES)
-        wrong = read_stream(stage.end(0), 0, 1, count, BLOCK_BYTES)
-        said = stage.peers[-1].answer() if wrong is None else None
+        peer = stage.peers[-1]
+        wrong = read_stream(stage.end(0), 0, 1, count, BLOCK_BYTES, peer.has_ended)
+        has_stopped = wrong is not None and "gets nothing" in wrong and peer.has_ended()  # then that is the reason
+        said = peer.answer() if wrong is None or has_stopped else None
         if wrong is not None or said is not None:
             raise stage.broken(str(wrong or said))
     context.tried.append(f"{count} messages from a process")
@@ -173,7 +176,9 @@ def writer(context: Context) -> None:
 def closing(context: Context) -> None:
     """C10."""
     for readers, blocks in ((1, 1), (2, 3)):
+        before = segments.present()
         with staged(context, readers, blocks, 64) as stage:
+            made = segments.mapped() - before
             for rank in range(readers):
                 stage.end(rank)
             for number in range(1, blocks + 1):
@@ -189,6 +194,8 @@ def closing(context: Context) -> None:
             _without_error(stage, "closing", lambda: close_all(stage.ring, list(stage.ends.values())))
             stage.ends.clear()
             stage.ring = None
+            if left := made & segments.present():
+                raise stage.broken(f"closing the ring left {', '.join(sorted(left))} behind in {segments.FOLDER}")
     context.tried.append("2 rings")
 
 

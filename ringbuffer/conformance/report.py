@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 REPORTED: Final = "passed"
 """The outcome of a setup of which nothing is to be reported."""
-_KEYS: Final = ("tried", "what", "story", "token", "command")
+_KEYS: Final = ("tried", "cut_off", "what", "story", "token", "command")
+PASSED, FAILED, INTERRUPTED, NOTHING_TRIED = "passed", "failed", "interrupted", "nothing tried"
+EXPECTED_FAILURE: Final = "failed as expected"
 
 
 def _outcome(report: pytest.TestReport) -> tuple[str, str | None]:
@@ -29,7 +31,7 @@ def _outcome(report: pytest.TestReport) -> tuple[str, str | None]:
     if report.outcome == "skipped":
         reason = getattr(report, "wasxfail", None)
         if reason is not None:
-            return "failed as expected", reason
+            return EXPECTED_FAILURE, reason
         longrepr: Any = report.longrepr
         return "skipped", longrepr[2].removeprefix("Skipped: ") if isinstance(longrepr, tuple) else str(longrepr)
     if report.outcome == "failed" and "what" not in dict(report.user_properties):
@@ -47,8 +49,18 @@ def _clause(report: pytest.TestReport) -> dict[str, Any]:
     return told | {key: properties[key] for key in _KEYS if key in properties}
 
 
-def write_report(file: Path, kit: Kit, results: Iterable[pytest.TestReport]) -> None:
-    """Write the report."""
+def verdict_of(results: Iterable[pytest.TestReport], *, is_whole: bool) -> str:
+    """The verdict. ``is_whole``: whether the run came to its end."""
+    outcomes = {_outcome(report)[0] for report in results}
+    if FAILED in outcomes:
+        return FAILED
+    if not is_whole:
+        return INTERRUPTED
+    return PASSED if outcomes & {PASSED, EXPECTED_FAILURE} else NOTHING_TRIED
+
+
+def write_report(file: Path, kit: Kit, results: Iterable[pytest.TestReport], verdict: str) -> None:
+    """Write the report. Raises ``OSError``."""
     clauses = [_clause(report) for report in results]
     subject = kit.subject
     report = {
@@ -62,7 +74,7 @@ def write_report(file: Path, kit: Kit, results: Iterable[pytest.TestReport]) -> 
         "offered": [feature.name for feature in FEATURES if feature in subject.features],
         "not_offered": {feature.name: subject.lacks(feature) for feature in FEATURES if feature not in subject.features},
         "clauses": clauses,
-        "verdict": "failed" if any(clause["outcome"] == "failed" for clause in clauses) else "passed",
+        "verdict": verdict,
         "method": "sampled",
     }
     file.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -15,10 +15,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from ringbuffer.conformance import messages
-from ringbuffer.conformance.adapter import BLOCK_BYTES, Factory, close_all
+from ringbuffer.conformance.adapter import BLOCK_BYTES, Factory, let_go
 from ringbuffer.conformance.story import Violation, geometry
 from ringbuffer.conformance.tracing import predicate_of
-from ringbuffer.interleaving import Exhaustive, Pct, Random, Scenario, StepLimit, replay, search
+from ringbuffer.interleaving import Exhaustive, Pct, Random, Scenario, StepLimit, check_token, replay, search
 
 if TYPE_CHECKING:
     from ringbuffer.conformance.clauses import Context
@@ -31,13 +31,16 @@ SIZES: Final = (12, 4, 8)
 """Of the messages, in turn: a short one behind a long one, so that what is left of that would be seen."""
 SHAPE_SECONDS_MIN: Final = 0.5
 """What each shape of ring gets at the least, whatever those before it have taken."""
-DRAWN_SECONDS_MIN: Final = 10.0
+DRAWN_SECONDS_MIN: Final = 5.0
 """The same where schedules are drawn, whose number is bounded."""
 STEPS_MAX: Final = 20_000
 """Who is not at the end by then never will be."""
 UNFAIR: Final = 4
 """Schedules that may starve somebody are given up so much earlier."""
 OPCODES_PER_LINE: Final = 5
+LINE, OPCODE = "line", "opcode"
+OPCODE_RUNS: Final = 4
+"""How many schedules S2 and S3 draw by opcodes for each that they draw by lines: there are more places where it matters."""
 TRIES, WAITS = "try", "wait"
 
 
@@ -104,13 +107,14 @@ class Stage:
         for number, body in self.sent:
             self.log.append((f"reader {rank}", "begins to read", ""))
             if self.shape.mode == WAITS:
-                data = reader.read(None)
+                returned = reader.read(None)
             else:
-                while (data := reader.try_read()) is None:
+                while (returned := reader.try_read()) is None:
                     time.sleep(NAP_SECONDS)
-            got = "nothing, waiting for ever" if data is None else messages.describe(bytes(data), self.sent)
+            data = messages.bytes_of(returned, "read" if self.shape.mode == WAITS else "try_read")
+            got = "nothing, waiting for ever" if data is None else messages.describe(data, self.sent)
             self.log.append((f"reader {rank}", f"reads {got}", f"has read {got}"))
-            if data is None or bytes(data) != body:
+            if data is None or data != body:
                 raise WrongDelivery(
                     f"reader {rank} reads {got}, though {messages.name(number)} ({messages.size(len(body))}) is due"
                 )
@@ -132,16 +136,16 @@ class Stage:
     def check(self) -> None:
         """At the end nothing is left."""
         for rank, reader in enumerate(self.readers):
-            data = reader.try_read()
+            data = messages.bytes_of(reader.try_read(), "try_read")
             if data is not None:
-                what = messages.describe(bytes(data), self.sent)
+                what = messages.describe(data, self.sent)
                 raise WrongDelivery(f"reader {rank} reads {what}, though it has read all that was written")
 
     def close(self) -> None:
         """Let go of the ring."""
         ring, self.ring = self.ring, None
         if ring is not None:
-            close_all(ring, [self.writer, *self.readers])
+            let_go(ring, [self.writer, *self.readers])
             self.writer, self.readers = None, []
 
 
@@ -160,70 +164,88 @@ class _Made:
         """The error for a run that failed."""
         assert self.last is not None, "it was run"
         error = run.error
-        what = str(error) if isinstance(error, WrongDelivery) else f"{type(error).__name__}: {error}"
+        what = str(error) if isinstance(error, WrongDelivery | messages.NotBytes) else f"{type(error).__name__}: {error}"
         story = [*self.last.in_short(), "step by step:", run.story]
         ring = geometry(self.shape.readers, self.shape.blocks, BLOCK_BYTES)
         return Violation(what, ring, story, f"{self.shape}:{run.token}", is_told=True)
+
+
+def parse(text: str) -> tuple[Shape, str]:
+    """The shape of the ring and the schedule of a token. Raises :class:`ValueError` for what no run of this kit has told."""
+    shape_text, _, token = text.partition(":")
+    shapes = (Shape(*size, mode) for size in SHAPES for mode in (TRIES, WAITS))
+    shape = next((one for one in shapes if str(one) == shape_text), None)
+    if shape is None:
+        raise ValueError(f"{text!r:.80} is no token of a step-level run")
+    check_token(token, actors=1 + shape.readers, max_steps=STEPS_MAX * OPCODES_PER_LINE)
+    return shape, token
 
 
 def _again(context: Context) -> bool:
     """Replay, if that is asked. Whether it was."""
     if context.replayed is None:
         return False
-    shape_text, _, token = context.replayed.partition(":")
-    parts = shape_text.split(",")
-    if len(parts) != 4 or not all(part.isdecimal() for part in parts[:3]) or parts[3] not in (TRIES, WAITS):
-        raise ValueError(f"{context.replayed!r} is no token of a step-level run")
-    shape = Shape(int(parts[0]), int(parts[1]), int(parts[2]), parts[3])
+    shape, token = parse(context.replayed)
     make = _Made(context.subject.factory, shape)
     run = replay(make, token)
     if run.error is not None:
         raise make.violation(run)
+    missed = f", of which {run.missed} turns could not be taken: it was told of other code" if run.missed else ""
+    context.tried.append(f"the schedule of the token{missed}")
     return True
 
 
 class _Search:
-    """One search of all shapes. ``cut``: how many schedules were given up without a verdict."""
+    """One search of all shapes. ``starved``: how many schedules were given up without a verdict."""
 
-    def __init__(self, context: Context, mode: str, seconds: float) -> None:
-        self.context, self.mode = context, mode
+    def __init__(self, context: Context, mode: str, seconds: float, granularity: str) -> None:
+        self.context, self.mode, self.seconds, self.granularity = context, mode, seconds, granularity
         self.until = time.monotonic() + seconds
-        self.runs = self.cut = 0
+        self.runs = self.starved = 0
         self.complete: list[str] = []
+        """The shapes that were searched to the end: all schedules, or all that were to be drawn."""
 
     def run(self, strategies: Callable[[int], Any]) -> None:
         """Search with what ``strategies`` gives for a seed. Raises :class:`Violation`."""
         for left, size in zip(range(len(SHAPES), 0, -1), SHAPES, strict=True):
             until = time.monotonic() + max(SHAPE_SECONDS_MIN, (self.until - time.monotonic()) / left)
             seed = self.context.seed
-            while time.monotonic() < until and self._was_cut(Shape(*size, self.mode), strategies(seed), until):
+            while time.monotonic() < until and self._was_starved(Shape(*size, self.mode), strategies(seed), until):
                 seed += 1
-        done = f", all of them for {', '.join(self.complete)} (readers × blocks × messages)" if self.complete else ""
-        cut = f", {self.cut} of them given up" if self.cut else ""
-        self.context.tried.append(f"{self.runs} schedules, {strategies(self.context.seed)}{done}{cut}")
+        self._tell(strategies(self.context.seed))
 
-    def _was_cut(self, shape: Shape, strategy: Any, until: float) -> bool:
+    def _tell(self, strategy: Any) -> None:
+        """Say what was tried, and what time was too short for."""
+        sizes = f"{', '.join(self.complete) or 'none'} (readers × blocks × messages)"
+        done = f", all of them for {sizes}" if self.complete and isinstance(strategy, Exhaustive) else ""
+        starved = f", {self.starved} of them given up" if self.starved else ""
+        self.context.tried.append(f"{self.runs} schedules by {self.granularity}s, {strategy}{done}{starved}")
+        if len(self.complete) < len(SHAPES):
+            what = f"{type(strategy).__name__} by {self.granularity}s"
+            self.context.cut_off.append(f"{what}: cut off by time after {self.seconds:.0f} s; complete for: {sizes}")
+
+    def _was_starved(self, shape: Shape, strategy: Any, until: float) -> bool:
         """Search one shape. Whether it ended because a schedule starved somebody. Raises :class:`Violation`."""
         make = _Made(self.context.subject.factory, shape)
         report = search(
             make,
             strategy,
-            granularity=self.context.granularity,
+            granularity=self.granularity,
             max_steps=STEPS_MAX
-            * (OPCODES_PER_LINE if self.context.granularity == "opcode" else 1)
+            * (OPCODES_PER_LINE if self.granularity == OPCODE else 1)
             // (UNFAIR if isinstance(strategy, Pct) else 1),
             seconds=max(SHAPE_SECONDS_MIN if isinstance(strategy, Exhaustive) else DRAWN_SECONDS_MIN, until - time.monotonic()),
         )
         self.runs += report.runs
-        if report.complete and isinstance(strategy, Exhaustive):
-            self.complete.append(f"{shape.readers}×{shape.blocks}×{shape.messages}")
         if report.failure is None:
+            if report.complete if isinstance(strategy, Exhaustive) else report.runs == strategy.runs:
+                self.complete.append(f"{shape.readers}×{shape.blocks}×{shape.messages}")
             return False
         # Priorities are unfair: who tries again and again, and changes something each time, may keep all others from going on.
         if isinstance(report.failure.error, StepLimit) and isinstance(strategy, Pct):
-            self.cut += 1
+            self.starved += 1
             return True
-        self.context.tried.append(f"{self.runs} schedules, the last of which fails")
+        self.context.tried.append(f"{self.runs} schedules by {self.granularity}s, the last of which fails")
         raise make.violation(report.failure)
 
 
@@ -231,31 +253,43 @@ def _exhaustively(_: int) -> Exhaustive:
     return Exhaustive(preemptions=PREEMPTIONS)
 
 
+def _drawn(context: Context, mode: str, strategies: Callable[..., Any], seconds: float) -> None:
+    """Search by lines for one half of the time, and by opcodes for the other; or by opcodes only, where that is asked.
+
+    Who is interrupted within a line, between reading a number and writing it back, is seen by the second half alone.
+    """
+    granularities = (LINE, OPCODE) if context.granularity == LINE else (OPCODE,)
+    for granularity in granularities:
+        runs = context.effort.search_runs * (OPCODE_RUNS if granularity == OPCODE and mode == TRIES else 1)
+        _Search(context, mode, seconds / len(granularities), granularity).run(partial(strategies, runs))
+
+
 def exhaustive(context: Context) -> None:
     """S1."""
     if not _again(context):
-        _Search(context, TRIES, context.effort.search_seconds).run(_exhaustively)
+        _Search(context, TRIES, context.effort.search_seconds, context.granularity).run(_exhaustively)
 
 
 def pct(context: Context) -> None:
     """S2."""
     if not _again(context):
-        _Search(context, TRIES, context.effort.search_seconds).run(partial(Pct, DEPTH, context.effort.search_runs))
+        _drawn(context, TRIES, partial(Pct, DEPTH), context.effort.search_seconds)
 
 
 def random(context: Context) -> None:
     """S3."""
     if not _again(context):
-        _Search(context, TRIES, context.effort.search_seconds).run(partial(Random, context.effort.search_runs))
+        _drawn(context, TRIES, Random, context.effort.search_seconds)
 
 
 def waiting(context: Context) -> None:
     """S4."""
     if _again(context):
         return
-    runs = context.effort.search_runs
-    for strategies in (_exhaustively, partial(Pct, DEPTH, runs), partial(Random, runs)):
-        _Search(context, WAITS, context.effort.search_seconds / 3).run(strategies)
+    share = context.effort.search_seconds / 3
+    _Search(context, WAITS, share, context.granularity).run(_exhaustively)
+    for strategies in (partial(Pct, DEPTH), Random):
+        _drawn(context, WAITS, strategies, share)
 
 
 def lockstep(context: Context) -> None:
@@ -268,5 +302,5 @@ def lockstep(context: Context) -> None:
         what, *story = str(error).splitlines()
         raise Violation(what, "a ring of its own choice", ["\n".join(story)], is_told=True) from None
     finally:
-        close_all(ring, [])
+        let_go(ring, [])
     context.tried.append(f"{examples} runs beside its model")

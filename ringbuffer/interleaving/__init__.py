@@ -17,6 +17,7 @@ within it; memory is sequentially consistent (``ringbuffer.memory`` models weake
 from ringbuffer.interleaving.scenario import Blocked, Diverged, Hang, NothingTraced, Scenario, StepLimit, TokenMalformed
 from ringbuffer.interleaving.schedules import Exhaustive, Pct, Random
 from ringbuffer.interleaving.searching import Report, Run, replay, search
+from ringbuffer.interleaving.tokens import check_token
 
 __all__ = [
     "Blocked",
@@ -31,6 +32,7 @@ __all__ = [
     "Scenario",
     "StepLimit",
     "TokenMalformed",
+    "check_token",
     "replay",
     "search",
 ]

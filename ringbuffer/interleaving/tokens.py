@@ -47,7 +47,7 @@ def parse(text: str) -> Token:
     """The token of a text; :class:`TokenMalformed` where it is none, or one of another Python's bytecode."""
     match = _FORM.fullmatch(text)
     if match is None:
-        raise TokenMalformed(f"not a replay token: {text!r}")
+        raise TokenMalformed(f"not a replay token: {text!r:.80}")
     granularity, version, count, max_steps, parts = match.groups()
     if granularity == "opcode" and version != bytecode_version():
         raise TokenMalformed(f"the token counts opcodes of Python {version}, this is {bytecode_version()}")
@@ -58,3 +58,12 @@ def parse(text: str) -> Token:
     if any(actor >= int(count) for actor, _ in segments):
         raise TokenMalformed(f"the token names an actor beyond the {count} that it says there are")
     return Token(granularity, int(count), int(max_steps), tuple(segments))
+
+
+def check_token(text: str, *, actors: int, max_steps: int) -> None:
+    """Raises :class:`TokenMalformed` for what is no token of so many actors, and for one that may run longer than that."""
+    token = parse(text)
+    if token.actor_count != actors:
+        raise TokenMalformed(f"the token is of {token.actor_count} actors, the scenario has {actors}")
+    if not 1 <= token.max_steps <= max_steps:
+        raise TokenMalformed(f"the token asks for up to {token.max_steps} steps, and 1 to {max_steps} can be asked for")

@@ -1,4 +1,4 @@
-"""Five faults, planted in the ordinary ring: each a few lines, each to be found below call level.
+"""Six faults, planted in the ordinary ring: each a few lines, each to be found below call level.
 
 ``--ring=ringbuffer.conformance.examples.planted:MarksEarly`` and the like.
 """
@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import time
+from multiprocessing.shared_memory import SharedMemory
 
 from ringbuffer.conformance.examples import ordinary
 from ringbuffer.conformance.examples.ordinary import NAP_SECONDS, Reader, Ring, Writer
@@ -63,6 +64,21 @@ class _ReadingPastTheLength(Reader):
         return data
 
 
+class _CountedWriter(Writer):
+    def is_free(self) -> bool:
+        return bool(self.buf[self.written] == 0 or self.buf[self.written + self.ring.stride - 1] == self.ring.readers)
+
+    def publish(self) -> None:
+        self.buf[self.written + self.ring.stride - 1] = 0
+        super().publish()
+
+
+class _CountingReader(Reader):
+    def mark(self) -> None:
+        super().mark()
+        self.buf[self.written + self.ring.stride - 1] += 1
+
+
 class MarksEarly(Ring):
     """A reader gives its block back before it has copied the message."""
 
@@ -101,3 +117,19 @@ class ReadsPastLength(Ring):
     def reader(self, rank: int) -> ordinary.Reader:
         """A reader's end."""
         return _ReadingPastTheLength(self, rank)
+
+
+class SharedCount(Ring):
+    """Readers count themselves in a byte that they share, each in one line, in which another's count can be lost."""
+
+    def __init__(self, readers: int, blocks: int, block_bytes: int, memory: SharedMemory | None = None) -> None:
+        super().__init__(readers, blocks, block_bytes + 1, memory)  # the count is the last byte of a block
+        self.block_bytes = block_bytes
+
+    def writer(self) -> ordinary.Writer:
+        """The writer's end."""
+        return _CountedWriter(self)
+
+    def reader(self, rank: int) -> ordinary.Reader:
+        """A reader's end."""
+        return _CountingReader(self, rank)
