@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from support import needs_extension
 
-from ringbuffer import ShmRingBuffer, ShmRingBufferIO, recording
+from ringbuffer import ShmRingBuffer, ShmRingBufferIO, interpreted
 from ringbuffer.checker.recordings import record_and_validate
 from ringbuffer.compiled import ENDED, WAIT
 from ringbuffer.errors import TraceFileError, WaitTimeoutError
@@ -181,7 +181,7 @@ def test_a_file_that_cannot_grow_ends_the_recording_and_nothing_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv(BACKEND, PYTHON)
-    monkeypatch.setattr(recording, "WINDOW_BYTES", HEAD_BYTES * 2)
+    monkeypatch.setattr(interpreted, "WINDOW_BYTES", HEAD_BYTES * 2)
     with ShmRingBuffer(1, 64, 2) as ring, ShmRingBufferIO(ring, 0) as reader:
         writer = ShmRingBufferIO(ring, -1, record=tmp_path / "w")
         for number in range(200):
