@@ -15,6 +15,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+import ringbuffer
 from ringbuffer.conformance import calls, clauses, messages, plugin, processes, report, segments
 from ringbuffer.conformance.adapter import load
 from ringbuffer.conformance.clauses import CLAUSES, Context
@@ -28,6 +29,8 @@ ROOT: Final = Path(__file__).parents[2]
 CHAPTER: Final = ROOT / "spec" / "20-conformance.md"
 EXAMPLES: Final = ROOT / "ringbuffer" / "conformance" / "examples"
 RUN_SECONDS: Final = 200.0
+IMPORTED: Final = Path(ringbuffer.__file__).parents[1]
+"""Where this package is imported from: what is installed, or a checkout."""
 SCANNING: Final = "ringbuffer.conformance.examples.scanning:Adapter"
 TOY: Final = "ringbuffer.conformance.examples.toy_adapter:Adapter"
 
@@ -36,7 +39,7 @@ def run_pytest(folder: Path, *arguments: str, without_plugin: bool = False) -> s
     """Pytest in a new interpreter, in a folder of its own."""
     plugin = () if without_plugin else ("-p", "ringbuffer_pytest")  # by name, for a checkout that is not installed
     command = [sys.executable, "-m", "pytest", *plugin, "-p", "no:cacheprovider", *arguments]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(IMPORTED), os.environ.get("PYTHONPATH", "")])}
     environment.pop("PYTEST_ADDOPTS", None)
     return subprocess.run(
         command, capture_output=True, text=True, timeout=RUN_SECONDS, check=False, cwd=folder, env=environment
