@@ -215,7 +215,7 @@ with ShmRingBuffer(1, 64, 4) as ring, ShmRingBufferIO(ring, 0, record=sys.argv[1
 
 @needs_extension
 def test_native_windows_follow_each_other_and_end_with_the_disk(tmp_path: Path) -> None:
-    command = [sys.executable, "-P", "-c", LIMITED, tmp_path]  # not the package of the folder that it is run in
+    command = [sys.executable, "-P", "-c", LIMITED, str(tmp_path)]  # not the package of the folder that it is run in
     subprocess.run(command, check=True, timeout=60, env=os.environ | {BACKEND: NATIVE})
     reader, writer = Recording.read(tmp_path / "r"), Recording.read(tmp_path / "w")
     assert (reader.status, writer.status) == (CLOSED, STOPPED)
