@@ -45,10 +45,11 @@ from ringbuffer.memory.layout import (
     Header,
     Layout,
 )
-from ringbuffer.memory.participants import Entry, Presence, name_of, presence_of
+from ringbuffer.memory.participants import Entry, Presence, presence_of
 from ringbuffer.memory.shared import NAME_PREFIX, Segment
 from ringbuffer.protocol import Case, classify, missing_readers
 from ringbuffer.protocol.cases import FLAG_BYTES, WRITTEN_FLAG_INDEX
+from ringbuffer.ranks import name_of
 
 BLOCKS_LOOKED_AT_MAX: Final = 1024
 _NANOSECONDS: Final = 1_000_000_000
@@ -245,7 +246,7 @@ class Look:
             evicted_by = 0  # whoever read in its place is no writer any more, and its successor does not
         now = time.monotonic_ns()
         lag = None if writer is None else max(0, writer.position - position)
-        awake = int.from_bytes(self._read(self.layout.awake_offset + (1 + rank) * AWAKE_BYTES, AWAKE_BYTES), sys.byteorder)
+        awake = int.from_bytes(self._read(self.layout.word_offset(rank), AWAKE_BYTES), sys.byteorder)
         self._judge(rank, lag, awake, is_of_the_future=max(since, claimed_at, left_at) > now)
         return Participant(
             rank=rank,

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ringbuffer.compiled import Runner
+from ringbuffer.environment import variable_set
 from ringbuffer.errors import TraceFileError
 from ringbuffer.interpreted import RecordedRunner
 from ringbuffer.memory import participants
@@ -63,15 +64,8 @@ def into(folder: str | os.PathLike[str] | None) -> Iterator[None]:
         raise TraceFileError(f"{folder} cannot be made, to record into: {error.strerror}") from error
     if not is_empty:
         raise TraceFileError(f"{folder} has something in it: the recordings of one run go into a folder of their own")
-    before = os.environ.get(VARIABLE)
-    os.environ[VARIABLE] = str(Path(folder).resolve())
-    try:
+    with variable_set(VARIABLE, str(Path(folder).resolve())):
         yield
-    finally:
-        if before is None:
-            del os.environ[VARIABLE]
-        else:
-            os.environ[VARIABLE] = before
 
 
 def runner_for(bind: Callable[[Program, Segment, int], Runner], program: Program, segment: Segment, rank: int) -> Runner:

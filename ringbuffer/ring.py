@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING
 
 from ringbuffer.errors import BlockEscapedError, ClosedError, RankError, RoleTaken, SegmentFormatError
 from ringbuffer.memory.layout import Layout
-from ringbuffer.memory.participants import name_of, others_than
+from ringbuffer.memory.participants import others_than
 from ringbuffer.memory.shared import Segment
 from ringbuffer.protocol import PROTOCOL, Case, Variant, classify
+from ringbuffer.ranks import name_of
 
 if TYPE_CHECKING:
     from ringbuffer.endpoint import ShmRingBufferIO

@@ -14,9 +14,9 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
-from ringbuffer.memory.participants import name_of
 from ringbuffer.observe import Block, Look, Participant, Snapshot, State
 from ringbuffer.protocol import Case, missing_readers, reader_may_read
+from ringbuffer.ranks import name_of
 
 PEERS_TOLD_MAX: Final = 6
 """Of how many peers a sentence tells what has become of them; those first that need somebody to do something."""

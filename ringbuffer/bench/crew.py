@@ -20,6 +20,7 @@ from typing import Any, Final
 from ringbuffer.bench.payloads import Payload
 from ringbuffer.bench.peer import Peer
 from ringbuffer.bench.worker import DONE, FAULT, WRITER_RANK, serve
+from ringbuffer.ranks import name_of
 
 START_SECONDS: Final = 120.0
 """How long the workers may take to start; importing torch in eight processes on two cores takes most of it."""
@@ -57,8 +58,7 @@ class Crew:
     @staticmethod
     def _start(context: SpawnContext, rank: int, prepared: dict[str, Any], clock: Any) -> tuple[BaseProcess, Connection]:
         ours, theirs = context.Pipe()
-        name = "the writer" if rank == WRITER_RANK else f"reader {rank}"
-        process = context.Process(target=serve, args=(rank, theirs, prepared, clock), name=name, daemon=True)
+        process = context.Process(target=serve, args=(rank, theirs, prepared, clock), name=name_of(rank), daemon=True)
         process.start()
         theirs.close()
         return process, ours

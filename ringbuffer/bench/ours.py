@@ -8,13 +8,13 @@ Rules: only the public interface is used. Bytes go through ``send_bytes`` and ``
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
 from ringbuffer.bench.payloads import COMPARED_BYTES, TENSOR, Payload
 from ringbuffer.bench.peer import THROUGHPUT, Peer, Reader, Setup, Writer
 from ringbuffer.endpoint import ShmRingBufferIO
+from ringbuffer.environment import variable_set
 from ringbuffer.errors import BackendError
 from ringbuffer.memory.backend import NATIVE, PYTHON, VARIABLE, extension
 from ringbuffer.ring import ShmRingBuffer
@@ -64,15 +64,8 @@ class Ours(Peer):
 
     @classmethod
     def _end(cls, ring: ShmRingBuffer, rank: int) -> ShmRingBufferIO:
-        before = os.environ.get(VARIABLE)
-        os.environ[VARIABLE] = cls.backend
-        try:
+        with variable_set(VARIABLE, cls.backend):
             return ShmRingBufferIO(ring, rank)
-        finally:
-            if before is None:
-                del os.environ[VARIABLE]
-            else:
-                os.environ[VARIABLE] = before
 
 
 class OursPython(Ours):

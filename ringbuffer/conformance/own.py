@@ -6,14 +6,12 @@ extension is one step; below that, ``lockstep`` steps the rows themselves, on ei
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 from ringbuffer import ShmRingBuffer, ShmRingBufferIO, WaitOptions
 from ringbuffer.compiled import FOUND, Runner, bind
+from ringbuffer.environment import variable_set
 from ringbuffer.errors import PeerDied, WaitTimeoutError
 from ringbuffer.memory.backend import NATIVE, PYTHON, VARIABLE
 from ringbuffer.memory.shared import Segment
@@ -43,7 +41,7 @@ class _Napping:
         return False if name == "can_rest" else getattr(self._runner, name)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        setattr(self._runner, name, 0 if name in ("spin_count", "yield_seconds") else value)
+        setattr(self._runner, name, value)
 
     def receive(self, decode: Any, timeout: float | None = None) -> Any:
         """As the runner's, which returns itself when there is nothing to return."""
@@ -80,7 +78,7 @@ class Ring:
         return Reader(self._end(rank), peeks=self._naps)
 
     def _end(self, rank: int) -> ShmRingBufferIO:
-        with _on(self.backend):
+        with variable_set(VARIABLE, self.backend):
             if self._naps:
                 return _NappingIO(self.ring, rank, waiting=WaitOptions(0, 0.0))
             return ShmRingBufferIO(self.ring, rank)
@@ -107,7 +105,7 @@ class Ring:
         """Step the rows beside the model."""
         from ringbuffer.checker.lockstep import sample
 
-        with _on(self.backend):
+        with variable_set(VARIABLE, self.backend):
             sample(examples=examples)
 
 
@@ -189,17 +187,3 @@ def native(readers: int, blocks: int, block_bytes: int) -> Ring:
 def python(readers: int, blocks: int, block_bytes: int) -> Ring:
     """Our ring, on compiled Python."""
     return Ring(ShmRingBuffer(readers, block_bytes, blocks), PYTHON)
-
-
-@contextmanager
-def _on(backend: str) -> Iterator[None]:
-    """Ends that are made meanwhile use that backend."""
-    before = os.environ.get(VARIABLE)
-    os.environ[VARIABLE] = backend
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[VARIABLE]
-        else:
-            os.environ[VARIABLE] = before

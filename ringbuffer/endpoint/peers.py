@@ -20,11 +20,11 @@ from typing import NamedTuple
 from ringbuffer.compiled import FOUND, Runner, bind
 from ringbuffer.errors import PeerDied, RoleTaken
 from ringbuffer.memory.backend import load_acquire
-from ringbuffer.memory.participants import Entry, Presence, Role, name_of
+from ringbuffer.memory.participants import Entry, Presence, Role
 from ringbuffer.protocol import executed, reader_resumes_at, writer_resumes_at
+from ringbuffer.ranks import WRITER, name_of
 from ringbuffer.ring import ShmRingBuffer
 
-WRITER = -1
 _log = logging.getLogger("ringbuffer")
 
 

@@ -25,6 +25,7 @@ from ringbuffer.endpoint.refusals import Refusal, closed_error, forked_error
 from ringbuffer.errors import EndpointBusyError
 from ringbuffer.memory import participants
 from ringbuffer.protocol import Role
+from ringbuffer.ranks import name_of
 from ringbuffer.ring import ShmRingBuffer
 
 if TYPE_CHECKING:
@@ -121,7 +122,7 @@ class Usage:
         self._refuse = self._refuse_write = self._refuse_read = make
 
     def _name(self) -> str:
-        return participants.name_of(self.reader_rank)
+        return name_of(self.reader_rank)
 
     def _close_endpoint(self) -> None:
         if self._forked:

@@ -14,10 +14,11 @@ import time
 from collections.abc import Callable
 
 from ringbuffer.compiled import FOUND, Runner
-from ringbuffer.endpoint.peers import WRITER, Lost, Peers
+from ringbuffer.endpoint.peers import Lost, Peers
 from ringbuffer.errors import PeerDied, RingBufferError, WaitCancelledError, WaitTimeoutError
 from ringbuffer.memory.participants import Role
 from ringbuffer.observe import Look, look_at
+from ringbuffer.ranks import WRITER
 from ringbuffer.ring import ShmRingBuffer
 from ringbuffer.verdict import wait_sentence
 from ringbuffer.waiting import NAP_SECONDS, SLICE_SECONDS, WaitOptions, warning_interval_seconds

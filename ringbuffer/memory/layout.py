@@ -170,6 +170,10 @@ class Layout:
         """Where the words begin that say who is awake: the writer's, then each reader's."""
         return self.participants_offset + (1 + self.n_reader) * PARTICIPANT_BYTES
 
+    def word_offset(self, rank: int) -> int:
+        """Where the word begins that says whether the writer (``rank`` -1) or a reader is awake."""
+        return self.awake_offset + (1 + rank) * AWAKE_BYTES
+
     @property
     def total_bytes(self) -> int:
         """The size of the segment."""

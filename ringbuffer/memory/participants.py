@@ -20,6 +20,7 @@ from ringbuffer.errors import RoleTaken
 from ringbuffer.memory import holding
 from ringbuffer.memory.layout import PARTICIPANT
 from ringbuffer.memory.shared import Segment
+from ringbuffer.ranks import name_of
 
 _WAITING_SINCE: Final = 1
 """The place of that field among the words of 64 bits of an entry."""
@@ -168,11 +169,6 @@ class Role:
         """All fields but the position, which only the rows write."""
         start = 8
         self._bytes[start:] = PARTICIPANT.pack(*entry)[start:]
-
-
-def name_of(rank: int) -> str:
-    """``the writer`` or ``reader 3``."""
-    return "the writer" if rank == -1 else f"reader {rank}"
 
 
 def others_than(rank: int) -> str:

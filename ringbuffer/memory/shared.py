@@ -253,7 +253,7 @@ class Segment:
 
     def say_awake(self, rank: int, *, awake: bool = True) -> None:
         """Store in the word that says whether the writer (rank -1) or that reader is awake."""
-        start = self.layout.awake_offset + (1 + rank) * AWAKE_BYTES
+        start = self.layout.word_offset(rank)
         self._view[start : start + AWAKE_BYTES] = _AWAKE if awake else _ASLEEP
 
     def frame(self, block_index: int) -> memoryview:

@@ -16,11 +16,12 @@ from typing import Final
 
 from ringbuffer.checker.processes import RunFailed
 from ringbuffer.endpoint import ShmRingBufferIO
-from ringbuffer.endpoint.peers import WRITER, resumes_at
+from ringbuffer.endpoint.peers import resumes_at
 from ringbuffer.errors import PeerDied, RingBufferError, WaitTimeoutError
-from ringbuffer.memory.participants import Role, name_of
+from ringbuffer.memory.participants import Role
 from ringbuffer.observe import observe
 from ringbuffer.protocol import PROTOCOL, Variant
+from ringbuffer.ranks import WRITER, name_of
 from ringbuffer.ring import ShmRingBuffer
 from ringbuffer.soak.crew import Crew, Place
 from ringbuffer.soak.reader import LOST, NEXT, REATTACHED, REORDERED, REPEATED, SLICE_SECONDS, TORN, Chances, Orders

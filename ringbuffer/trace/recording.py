@@ -31,11 +31,11 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from ringbuffer.errors import TraceFileError
+from ringbuffer.ranks import name_of
 
 MAGIC: Final = b"SHMREC\0\0"
 VERSION: Final = 1
 HEAD_BYTES: Final = 4096
-WRITER: Final = -1
 
 OPEN, CLOSED, STOPPED = 0, 1, 2
 """How a recording ended: not at all (the process was killed, or lives), in good order, or because the file could not grow."""
@@ -104,7 +104,7 @@ class Head:
     @property
     def who(self) -> str:
         """``the writer``, ``reader 0``; a successor with its number."""
-        name = "the writer" if self.rank == WRITER else f"reader {self.rank}"
+        name = name_of(self.rank)
         return name if self.generation <= 1 else f"{name} (holder {self.generation})"
 
     def pack(self) -> bytes:

@@ -25,7 +25,8 @@ from typing import Final
 
 from ringbuffer.errors import TraceFileError
 from ringbuffer.protocol import PROTOCOL, Program, Variant, executed
-from ringbuffer.trace.recording import STOOD_IN, STOPPED, WRITER, Recording
+from ringbuffer.ranks import WRITER, name_of
+from ringbuffer.trace.recording import STOOD_IN, STOPPED, Recording
 from ringbuffer.validate.follow import LOAD, MAYBE, STORE, Events, Follower, Impossible, Ring, Undecided
 from ringbuffer.validate.order import BUDGET, FOUND, NONE, OPEN, Order, Question
 
@@ -274,7 +275,7 @@ class _Judge:
     def _without_a_file(self) -> str:
         """Of whom there is no recording, if anybody: it may just have been left out."""
         ranks = [rank for rank in range(WRITER, self._ring.readers) if rank not in self._holders]
-        names = ["the writer" if rank == WRITER else f"reader {rank}" for rank in ranks[:_NAMES_MAX]]
+        names = [name_of(rank) for rank in ranks[:_NAMES_MAX]]
         if len(ranks) > _NAMES_MAX:
             names.append(f"{len(ranks) - _NAMES_MAX} more")
         return (

@@ -25,7 +25,8 @@ from ringbuffer.memory.layout import (
 )
 from ringbuffer.memory.participants import Entry, presence_of
 from ringbuffer.memory.shared import NAME_PREFIX
-from ringbuffer.vectors.machine import WRITER, Bytes, awake_offset
+from ringbuffer.ranks import WRITER
+from ringbuffer.vectors.machine import Bytes
 from ringbuffer.vectors.stepping import CREATOR_PID, IDENTITY, segment_of
 from ringbuffer.vectors.text import Json
 
@@ -101,7 +102,7 @@ def _places(found: Layout) -> Json:
         "block_offsets": [[block, found.block_offset(block)] for block in blocks],
         "entry_offsets": [[block, found.entry_offset(block)] for block in blocks],
         "participant_offsets": [[rank, found.participant_offset(rank)] for rank in ranks],
-        "awake_offsets": [[rank, awake_offset(found, rank)] for rank in ranks],
+        "awake_offsets": [[rank, found.word_offset(rank)] for rank in ranks],
         "lock_offsets": {"creator": holding.CREATOR_BYTE, "roles": [[rank, found.participant_offset(rank)] for rank in ranks]},
     }
 

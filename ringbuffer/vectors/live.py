@@ -26,8 +26,9 @@ from ringbuffer.memory.layout import HEADER_BYTES, PARTICIPANT, PARTICIPANT_BYTE
 from ringbuffer.memory.participants import Entry, Role
 from ringbuffer.memory.shared import NAME_PREFIX, Segment
 from ringbuffer.protocol import PROTOCOL, Variant
+from ringbuffer.ranks import WRITER
 from ringbuffer.ring import ShmRingBuffer
-from ringbuffer.vectors.machine import POSITION_BYTES, WRITER, awake_offset, changed
+from ringbuffer.vectors.machine import POSITION_BYTES, changed
 from ringbuffer.vectors.stepped import bytes_of
 from ringbuffer.vectors.text import Json, crc, runs
 
@@ -257,7 +258,7 @@ def participant(case: Json, _: str) -> None:
 
 
 def _change(case: Json, ring: ShmRingBuffer, role: Role, whole: memoryview, entry: slice) -> None:
-    change, word = case["change"], awake_offset(ring.segment.layout, 0)
+    change, word = case["change"], ring.segment.layout.word_offset(0)
     if change == "leave":
         role.claim()
     whole[entry] = bytes.fromhex(case["before"])

@@ -13,8 +13,8 @@ from typing import Final, NamedTuple
 
 from ringbuffer.memory.layout import AWAKE_BYTES, FRAME_BYTES, Header, Layout
 from ringbuffer.protocol import Access, Edge, Flag, Instruction, Kind, Outcome, Program, Variant, executed
+from ringbuffer.ranks import WRITER
 
-WRITER: Final = -1
 POSITION_BYTES: Final = 8
 
 Changes = tuple[tuple[int, bytes], ...]
@@ -53,7 +53,7 @@ class Bytes:
             start = layout.entry_offset(block)
             self.data[start + 1 : start + layout.entry_bytes] = bytes([initial_read_flag]) * layout.n_reader
         for rank in range(WRITER, layout.n_reader):
-            self.store(awake_offset(layout, rank), AWAKE_BYTES, 1)
+            self.store(layout.word_offset(rank), AWAKE_BYTES, 1)
         self._before = bytes(self.data)
 
     def load(self, offset: int, size: int) -> int:
@@ -97,11 +97,6 @@ def applied(data: bytearray, changes: Iterable[tuple[int, bytes]]) -> None:
         data[offset : offset + len(new)] = new
 
 
-def awake_offset(layout: Layout, rank: int) -> int:
-    """Where the word is that says whether that actor is awake."""
-    return layout.awake_offset + (1 + rank) * AWAKE_BYTES
-
-
 def location(layout: Layout, access: Access, own: int, block: int, rank: int) -> tuple[int, int] | None:
     """Where an access goes, and how many bytes it is; ``None`` for a fence and the caller's part.
 
@@ -118,9 +113,9 @@ def location(layout: Layout, access: Access, own: int, block: int, rank: int) ->
         case Flag.POSITION:
             return layout.participant_offset(own), POSITION_BYTES
         case Flag.AWAKE:
-            return awake_offset(layout, own), AWAKE_BYTES
+            return layout.word_offset(own), AWAKE_BYTES
         case Flag.OTHERS_AWAKE:
-            return awake_offset(layout, rank if own == WRITER else WRITER), AWAKE_BYTES
+            return layout.word_offset(rank if own == WRITER else WRITER), AWAKE_BYTES
     return None
 
 

@@ -13,7 +13,8 @@ from typing import Final
 
 from ringbuffer.codec.frames import BYTES
 from ringbuffer.protocol import Variant, reader_resumes_at, writer_resumes_at
-from ringbuffer.vectors.machine import POSITION_BYTES, WRITER, Bytes, changed
+from ringbuffer.ranks import WRITER
+from ringbuffer.vectors.machine import POSITION_BYTES, Bytes, changed
 from ringbuffer.vectors.stepping import CHUNK_BYTES, Draw, Recorder, body_of, segment_of
 from ringbuffer.vectors.text import Json, crc, runs
 

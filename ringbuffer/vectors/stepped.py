@@ -18,7 +18,8 @@ from ringbuffer.memory.backend import NATIVE, extension
 from ringbuffer.memory.layout import FRAME_BYTES, Layout
 from ringbuffer.memory.shared import Segment
 from ringbuffer.protocol import PROTOCOL, Edge, Kind, Program, Variant, executed
-from ringbuffer.vectors.machine import WRITER, Changes, applied, changed, location
+from ringbuffer.ranks import WRITER
+from ringbuffer.vectors.machine import Changes, applied, changed, location
 from ringbuffer.vectors.text import Json, crc, read_runs, runs
 
 Stop = tuple[int, int, tuple[int, ...]]

@@ -15,7 +15,8 @@ from typing import Any, Final
 from ringbuffer.codec.frames import BYTES, Assembly, Frame, Outgoing, check_frame, mark_raw
 from ringbuffer.memory.layout import FRAME_BYTES, Layout
 from ringbuffer.protocol import PROTOCOL, Kind, Variant
-from ringbuffer.vectors.machine import WRITER, Actor, Bytes, Did, changed
+from ringbuffer.ranks import WRITER
+from ringbuffer.vectors.machine import Actor, Bytes, Did, changed
 from ringbuffer.vectors.text import Json, crc, runs
 
 CREATOR_PID: Final = 4242
