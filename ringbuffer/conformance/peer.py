@@ -35,12 +35,11 @@ SLICE_SECONDS: Final = 0.5
 END_SECONDS: Final = 5.0
 """How long a peer may take to end; then it is killed."""
 
-TRY_WRITE, TRY_READ, READ_STREAM, WRITE_STREAM, WAIT_READ, DIE, END = (
+TRY_WRITE, TRY_READ, READ_STREAM, WRITE_STREAM, DIE, END = (
     "try_write",
     "try_read",
     "read_stream",
     "write_stream",
-    "read",
     "die",
     "end",
 )
@@ -158,8 +157,8 @@ class _Acts:
     def _call(self, command: str, arguments: list[Any]) -> Any:
         if command == TRY_WRITE:
             return self.end.try_write(*arguments)
-        data = self.end.try_read() if command == TRY_READ else self.end.read(*arguments)
-        return messages.bytes_of(data, "try_read" if command == TRY_READ else "read")
+        assert command == TRY_READ, "there are no other calls"
+        return messages.bytes_of(self.end.try_read(*arguments), TRY_READ)
 
     def _write_stream(self, count: int, block_bytes: int) -> str | None:
         for number in range(1, count + 1):
