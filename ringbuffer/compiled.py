@@ -6,24 +6,24 @@ Interpreting rows one by one in Python would cost more than the accesses themsel
 of Python (``memory/printer.py``) and compiled. Of the writer's bare table come out, among others (comments added by hand)::
 
     def begin():                          # from the first row to the caller's part, or to waiting
-        flags = flags_of[index]
-        if flags[0]:                      # W1
+        at = entry_at[index]
+        if mapping[at]:                   # W1
             if read_of[index] == ones:    # W2
-                flags[0] = 0              # W3
+                mapping[at] = 0           # W3
                 held = True
                 return FOUND
             else:
                 return WAIT
         else:
-            flags[0] = 0                  # W3
+            mapping[at] = 0               # W3
             held = True
             return FOUND
 
     def finish():                         # from the end of the caller's part to the end of the table
         held = False
-        flags = flags_of[index]
+        at = entry_at[index]
         read_of[index][:] = zeros         # W5
-        flags[0] = 1                      # W6
+        mapping[at] = 1                   # W6
         index = following[index]
         done += 1
         return ENDED
@@ -34,13 +34,13 @@ has such a form, too, of the same generators: one function in C makes the access
 
 Rules: this module knows rows, not the protocol. An access and the move of the index that belongs to it stand next to each
 other with nothing in between at which CPython would raise ``KeyboardInterrupt`` (it does so at calls, at function entry and
-at backward jumps), so an interrupted endpoint is never between two blocks, and a message that is marked as read is
-``pending`` until its reader says that it has it.
+at backward jumps), so an interrupted endpoint is never between two blocks, and a message that is marked as read, and of which
+an interrupt has kept its reader, is ``pending``.
 
 Limits: compiled Python has no say in the ordering of its accesses; each is a single byte, word or number or, for several
 flags, a run of bytes in no particular order. That is enough on processors with total store order (x86-64); :func:`bind`
-refuses the others, unless the extension is there. A fence is a lock of its own, taken and given back: on those processors
-that is a locked instruction, and thus a full fence. An interrupt may leave the word of an actor that is awake at 0; that costs
+refuses the others, unless the extension is there. A fence is a lock of its own, taken and given back by turns: on those
+processors either is a locked instruction, and thus a full fence. An interrupt may leave the word of an actor that is awake at 0; that costs
 the other side one needless system call.
 """
 
@@ -95,7 +95,8 @@ class Runner(Releasable, Protocol):
     is_in_use: bool
     """Stored by the endpoint for its own calls: an assignment, in which no interrupt can come."""
     pending: bytes | None
-    """A message that is marked as read. Who has taken it from ``receive`` sets this to ``None``; until then it comes again."""
+    """A message that is marked as read and was not given away, as it cannot be decoded, or an interrupt came: it comes again,
+    unless its reader sets this to ``None``."""
     spin_count: int
     """How often ``send`` and ``receive`` look again at once; 0 at first."""
     yield_seconds: float
@@ -193,10 +194,11 @@ class Runner(Releasable, Protocol):
 
         Where the block is busy, it looks again as ``send`` does.
 
-        Returns the runner itself when there is nothing to return; then ``result`` says why. :data:`FOUND`: the block is held,
-        and the caller must look at its frame (not the next message, not in one part, too long a pickle, another kind, or a
-        pickle without ``decode``; with a pickle ``pending``, no block is held). Raises what ``decode`` raises, and
-        ``ValueError`` for the writer.
+        It is made to be iterated over (``map(runner.receive, …)``): an interrupt may come behind a call, and there the message
+        would be lost, but not where a ``for`` takes it. Raises ``StopIteration`` when there is nothing to return; then
+        ``result`` says why. :data:`FOUND`: the block is held, and the caller must look at its frame (not the next message, not
+        in one part, too long a pickle, another kind, or a pickle without ``decode``; with a pickle ``pending``, no block is
+        held). Raises what ``decode`` raises, and ``ValueError`` for the writer.
         """
         ...
 
@@ -283,7 +285,7 @@ def bind_python(program: Program, segment: Segment, rank: int) -> PythonRunner:
 def step_python(program: Program, segment: Segment, rank: int) -> Compiled:
     """The stepping form of Python."""
     memory = Memory(segment, rank)
-    calls = memory.bind(program, {}, None, stepping=True)
+    calls = memory.bind(program, {}, stepping=True)
     begin, finish, abort, rest = (calls.get(call, no_rest) for call in CALLS)
     return Compiled(begin, finish, abort, rest, calls["where"], calls["done_with"], calls["resume"], (memory,))
 

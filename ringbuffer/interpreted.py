@@ -222,7 +222,7 @@ class RecordedRunner:
 
     def receive(self, _decode: Callable[[bytes], Any] | None, _timeout: float | None = None, /) -> Any:
         """There is no fast way here."""
-        return self
+        raise StopIteration
 
     def _run(self, pc: int, timeout: Any = None) -> int:
         """Rows from there on, to the end of the call."""

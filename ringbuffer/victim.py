@@ -88,7 +88,7 @@ class _Doomed:
         return BUSY
 
     def receive(self, *_: Any) -> Any:
-        return self
+        raise StopIteration
 
     def _run(self, stepping: Any) -> int:
         try:

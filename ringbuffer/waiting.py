@@ -17,6 +17,9 @@ from typing import Final
 SLICE_SECONDS: Final = 0.1
 """The longest sleep: how late, at most, an endpoint notices that whom it waits for is gone. (A waker does not wait for its
 end.)"""
+NATIVE_SPIN_COUNT: Final = 10
+PYTHON_SPIN_COUNT: Final = 0
+"""The default windows of looking again at once. In Python one look takes as long as all of those in C."""
 SPIN_COUNT_MAX: Final = 10_000
 YIELD_SECONDS_MAX: Final = 0.1
 """The longest windows: inside of them nobody looks for signals, and spinning keeps the other threads of a process waiting."""
@@ -29,20 +32,23 @@ WARNING_INTERVAL_DEFAULT_SECONDS: Final = 60.0
 
 @dataclass(frozen=True, slots=True)
 class WaitOptions:
-    """The windows of a wait. ``spin_count``: how often an endpoint looks again at once. ``yield_seconds``: how long it then
-    yields the processor between two looks. After that it sleeps until it is woken.
+    """The windows of a wait. ``spin_count``: how often an endpoint looks again at once (``None``: :data:`NATIVE_SPIN_COUNT`
+    times with the extension in C, and :data:`PYTHON_SPIN_COUNT` without). ``yield_seconds``: how long it then yields the
+    processor between two looks. After that it sleeps until it is woken.
 
     Longer windows save the other side system calls and cost processor time while idle; the defaults are measured on two cores
     that eight processes share. Raises ``ValueError`` for a count or a time below 0.
     """
 
-    spin_count: int = 10
+    spin_count: int | None = None
     yield_seconds: float = 0.001
 
     def __post_init__(self) -> None:
         is_count = isinstance(self.spin_count, int) and not isinstance(self.spin_count, bool)
-        if not is_count or not 0 <= self.spin_count <= SPIN_COUNT_MAX:
-            raise ValueError(f"spin_count is {self.spin_count!r:.60}, and it is a whole number from 0 to {SPIN_COUNT_MAX}")
+        if self.spin_count is not None and not (is_count and 0 <= self.spin_count <= SPIN_COUNT_MAX):
+            raise ValueError(
+                f"spin_count is {self.spin_count!r:.60}, and it is a whole number from 0 to {SPIN_COUNT_MAX}, or None"
+            )
         if not _is_seconds(self.yield_seconds) or self.yield_seconds > YIELD_SECONDS_MAX:
             raise ValueError(
                 f"yield_seconds is {self.yield_seconds!r:.60}, and it is a number of seconds from 0 to {YIELD_SECONDS_MAX}"

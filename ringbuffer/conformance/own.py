@@ -43,11 +43,6 @@ class _Napping:
     def __setattr__(self, name: str, value: Any) -> None:
         setattr(self._runner, name, value)
 
-    def receive(self, decode: Any, timeout: float | None = None) -> Any:
-        """As the runner's, which returns itself when there is nothing to return."""
-        received = self._runner.receive(decode, timeout)
-        return self if received is self._runner else received
-
 
 class _NappingIO(ShmRingBufferIO):
     """An endpoint that naps."""

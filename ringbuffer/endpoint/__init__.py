@@ -26,6 +26,7 @@ import os
 import pickle
 import time
 import weakref
+from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import repeat
 from types import TracebackType
@@ -39,7 +40,7 @@ from ringbuffer.endpoint.hold import READ, Hold, MessageHold
 from ringbuffer.endpoint.inbox import RECEIVE, Inbox
 from ringbuffer.endpoint.outbox import Outbox
 from ringbuffer.endpoint.peers import resumes_at
-from ringbuffer.endpoint.refusals import ended_wait, shut_by, wrong_side_error
+from ringbuffer.endpoint.refusals import NOTHING, ended_wait, shut, wrong_side_error
 from ringbuffer.endpoint.usage import Usage, everywhere
 from ringbuffer.endpoint.waiter import Waiter
 from ringbuffer.errors import RankError, RingBufferError
@@ -103,11 +104,12 @@ class ShmRingBufferIO(Usage):
         buffer, blocks = self.buffer, range(self.buffer.max_chunks)
         table = buffer.protocol.writer if self.role is Role.WRITER else buffer.protocol.reader
         self._runner = runner = self._runner_of(executed(table), record)
-        self._send = self._fast_send = runner.send
-        self._fast_objects, self._fast_messages = map(runner.receive, repeat(_loads)), map(runner.receive, repeat(None))
+        writes = self.role is Role.WRITER
+        self._send = self._fast_send = runner.send if writes else shut
+        self._fast_objects = NOTHING if writes else map(runner.receive, repeat(_loads))
+        self._fast_messages = NOTHING if writes else map(runner.receive, repeat(None))
         self._objects, self._messages = self._fast_objects, self._fast_messages
-        self._shut, self._nothing = shut_by(runner), repeat(runner)
-        view = buffer.segment.frame if self.role is Role.WRITER else buffer.segment.readonly_frame
+        view = buffer.segment.frame if writes else buffer.segment.readonly_frame
         self._frames = [view(block) for block in blocks]
         self._lenders = [buffer.segment.payload(block) for block in blocks]
         own = weakref.ref(self)
@@ -173,9 +175,9 @@ class ShmRingBufferIO(Usage):
         """
         if timeout is not None:
             check_timeout(timeout)
-        if self._refuse_write is not None:
-            raise self._refuse_write(self, "send_bytes")
         if data.__class__ is not bytes:
+            if self._refuse_write is not None:
+                raise self._refuse_write(self, "send_bytes")
             data = as_bytes_view(data)
         result = self._send(BYTES, data, timeout)
         if result != FOUND:
@@ -195,6 +197,8 @@ class ShmRingBufferIO(Usage):
             self._in_use = self._runner.is_in_use = False
 
     def _send_slowly(self, call: str, kind: int, body: Any, timeout: float | None, has_waited: bool) -> None:
+        if self._refuse_write is not None:
+            raise self._refuse_write(self, call)
         self._enter(call, has_waited and self._runner.has_sought)
         try:
             self._outbox.send(kind, body, self._deadline(timeout))
@@ -209,45 +213,23 @@ class ShmRingBufferIO(Usage):
         that cannot be unpickled, which is consumed, with its bytes in the error; :class:`FrameError` for one that was not
         written by ``enqueue`` or ``send_bytes``, or is not the next in the stream, which stays unread.
         """
-        if timeout is not None:
-            check_timeout(timeout)
-        if self._refuse_read is not None:
-            raise self._refuse_read(self, DEQUEUE)
-        runner = self._runner
         try:
-            objects = self._objects
-            if timeout is not None and objects is not self._nothing:
-                objects = map(runner.receive, (_loads,), (timeout,))
-            for obj in objects:
-                if obj is not runner:  # it is given away before anybody else can come
-                    runner.pending = None
-                    return obj
-                break
+            for obj in self._objects if timeout is None else self._within(timeout, self._objects, _loads):
+                return obj  # it is given away before anybody else can come
         except Exception as error:
-            if runner.pending is None:
+            if self._runner.pending is None:
                 raise  # nothing was received that could not be decoded
             self._decode_again(error)
-        return self._receive_slowly(DEQUEUE, timeout, runner.result == WAIT)
+        return self._receive_slowly(DEQUEUE, timeout)
 
     def recv_bytes(self, timeout: float | None = None) -> bytes:
         """Return the next message, which :meth:`send_bytes` has sent. Raises as :meth:`dequeue` does.
 
         :class:`FrameError` for an object that ``enqueue`` has sent, which stays unread.
         """
-        if timeout is not None:
-            check_timeout(timeout)
-        if self._refuse_read is not None:
-            raise self._refuse_read(self, RECEIVE)
-        runner = self._runner
-        messages = self._messages
-        if timeout is not None and messages is not self._nothing:
-            messages = map(runner.receive, (None,), (timeout,))
-        for data in messages:
-            if data is not runner:  # it is given away before anybody else can come
-                runner.pending = None
-                return data  # type: ignore[no-any-return]
-            break
-        return self._receive_slowly(RECEIVE, timeout, runner.result == WAIT)  # type: ignore[no-any-return]
+        for data in self._messages if timeout is None else self._within(timeout, self._messages, None):
+            return data  # type: ignore[no-any-return]  # it is given away before anybody else can come
+        return self._receive_slowly(RECEIVE, timeout)  # type: ignore[no-any-return]
 
     def read(self, timeout: float | None = None) -> MessageHold:
         """``with reader.read() as obj:`` — the next message in place; it is consumed when the body ends.
@@ -261,8 +243,16 @@ class ShmRingBufferIO(Usage):
         self._check_reads(READ, timeout)
         return MessageHold(self, timeout)
 
-    def _receive_slowly(self, call: str, timeout: float | None, has_waited: bool) -> Any:
-        self._enter(call, has_waited and self._runner.has_sought)
+    def _within(self, timeout: float, fast: Iterator[Any], decode: Callable[[bytes], Any] | None) -> Iterator[Any]:
+        """The fast way of receiving with a time-out, if it is open."""
+        check_timeout(timeout)
+        return fast if fast is NOTHING else map(self._runner.receive, (decode,), (timeout,))
+
+    def _receive_slowly(self, call: str, timeout: float | None) -> Any:
+        if self._refuse_read is not None:
+            raise self._refuse_read(self, call)
+        runner = self._runner
+        self._enter(call, runner.result == WAIT and runner.has_sought)
         try:
             message = self._inbox.next_message(call, self._deadline(timeout))
             self._objects, self._messages = self._fast_objects, self._fast_messages

@@ -8,10 +8,10 @@ forgotten is gone at once. Limits: this is a part of the endpoint, whose private
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeAlias
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from ringbuffer.compiled import Runner
+from ringbuffer.compiled import BUSY
 from ringbuffer.errors import ClosedError, ForkedError, RingBufferError, WrongSideError
 from ringbuffer.protocol import Role
 
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 Refusal: TypeAlias = Callable[["Usage", str], RingBufferError]
 """Makes the error for a call of that name."""
+
+NOTHING: Final[Iterator[Any]] = iter(())
+"""What stands in the place of the fast way of receiving while it is shut."""
 
 
 def wrong_side_error(end: Usage, call: str) -> RingBufferError:
@@ -51,10 +54,6 @@ def forked_error(end: Usage, call: str) -> RingBufferError:
     )
 
 
-def shut_by(runner: Runner) -> Callable[..., Any]:
+def shut(*_: object) -> int:
     """What stands in the place of the fast way of sending while it is shut: it sends nothing."""
-
-    def nothing(*_: object) -> Runner:
-        return runner
-
-    return nothing
+    return BUSY

@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 from ringbuffer.compiled import Runner
-from ringbuffer.endpoint.refusals import Refusal, closed_error, forked_error
+from ringbuffer.endpoint.refusals import NOTHING, Refusal, closed_error, forked_error, shut
 from ringbuffer.errors import EndpointBusyError
 from ringbuffer.memory import participants
 from ringbuffer.protocol import Role
@@ -64,13 +64,14 @@ class Usage:
     """The same, and for an endpoint of the other side."""
     _recorder: Recorder | None = None
     """What writes down what the endpoint does, if it is recorded."""
-    _send: Callable[..., Any]
-    _shut: Callable[..., Any]
-    """The fast way of sending, and what stands in its place while it is shut."""
+    _send: Callable[..., int]
+    _fast_send: Callable[..., int]
+    """The fast way of sending, or :func:`~ringbuffer.endpoint.refusals.shut`; and what it is when it is open."""
     _objects: Iterator[Any]
     _messages: Iterator[Any]
-    _nothing: Iterator[Any]
-    """That of receiving, for ``dequeue`` and for ``recv_bytes``, and what stands in its place."""
+    _fast_objects: Iterator[Any]
+    _fast_messages: Iterator[Any]
+    """That of receiving, for ``dequeue`` and for ``recv_bytes``."""
 
     def _enter(self, call: str, has_begun: bool = False) -> None:
         """Begin a call of the slow way: from here on the endpoint is in use, and the fast way shut.
@@ -86,8 +87,8 @@ class Usage:
         self._in_use = runner.is_in_use = True
         if not has_begun:  # else it may have been cancelled, too
             runner.has_sought = runner.is_cancelled = False
-        self._send = self._shut
-        self._objects = self._messages = self._nothing
+        self._send = shut
+        self._objects = self._messages = NOTHING
 
     def _raise_if_unusable(self, call: str) -> None:
         """Raise :class:`EndpointBusyError` and the like, unless what keeps it in use is over: then take the block back."""
@@ -119,7 +120,10 @@ class Usage:
             )
 
     def _refuse_all(self, make: Refusal) -> None:
+        """From here on every call raises. The fast way is shut, and no call that ends opens it again."""
         self._refuse = self._refuse_write = self._refuse_read = make
+        self._send = self._fast_send = shut
+        self._objects = self._messages = self._fast_objects = self._fast_messages = NOTHING
 
     def _name(self) -> str:
         return name_of(self.reader_rank)

@@ -16,15 +16,27 @@ from collections.abc import Callable
 from ringbuffer.compiled import FOUND, Runner
 from ringbuffer.endpoint.peers import Lost, Peers
 from ringbuffer.errors import PeerDied, RingBufferError, WaitCancelledError, WaitTimeoutError
+from ringbuffer.memory.backend import NATIVE, chosen
 from ringbuffer.memory.participants import Role
 from ringbuffer.observe import Look, look_at
 from ringbuffer.ranks import WRITER
 from ringbuffer.ring import ShmRingBuffer
 from ringbuffer.verdict import wait_sentence
-from ringbuffer.waiting import NAP_SECONDS, SLICE_SECONDS, WaitOptions, warning_interval_seconds
+from ringbuffer.waiting import (
+    NAP_SECONDS,
+    NATIVE_SPIN_COUNT,
+    PYTHON_SPIN_COUNT,
+    SLICE_SECONDS,
+    WaitOptions,
+    warning_interval_seconds,
+)
 
 _log = logging.getLogger("ringbuffer")
 _monotonic = time.monotonic
+
+
+def _spin_count() -> int:
+    return NATIVE_SPIN_COUNT if chosen() == NATIVE else PYTHON_SPIN_COUNT
 
 
 class Waiter:
@@ -47,7 +59,8 @@ class Waiter:
         """The same, for the first of the blocks that the call waits for: the wait for another begins when it is looked for."""
         self._rank = role.rank
         self._has_looked = False
-        runner.spin_count, runner.yield_seconds = options.spin_count, options.yield_seconds
+        runner.spin_count = _spin_count() if options.spin_count is None else options.spin_count
+        runner.yield_seconds = options.yield_seconds
 
     def release(self) -> None:
         """Let go of the memory; again does nothing."""
@@ -89,16 +102,16 @@ class Waiter:
 
     def _look_again(self, deadline: float | None) -> bool:
         """Look again at once, and then between yields. Whether the block was found. Does not last longer than the deadline."""
-        begin, options = self._runner.begin, self.options
+        begin = self._runner.begin
         if self._read_for_the_evicted() and begin() == FOUND:
             return True
         has_looked, self._has_looked = self._has_looked, False
         if has_looked:
             return False
-        yield_seconds = options.yield_seconds
+        yield_seconds = self.options.yield_seconds
         if deadline is not None:
             yield_seconds = min(yield_seconds, deadline - _monotonic())
-        return self._runner.seek(options.spin_count, yield_seconds, True) == FOUND and begin() == FOUND
+        return self._runner.seek(self._runner.spin_count, yield_seconds, True) == FOUND and begin() == FOUND
 
     def _sleep(self, started: float, deadline: float | None) -> None:
         """Sleep until the block is found, in slices; between them look for all that may end a wait, and warn as time goes

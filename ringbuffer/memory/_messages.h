@@ -140,17 +140,23 @@ take_out(Runner *self, PyObject *decode, double yield_seconds)
     return ENDED;
 }
 
+/* Give the pending message away. One that cannot be decoded stays pending. */
 static PyObject *
 decoded(Runner *self, PyObject *decode)
 {
     PyObject *object, *data = self->pending;
-    Py_INCREF(data);
     if (self->pending_kind == KIND_BYTES) {
+        self->pending = NULL;
         return data;
     }
+    Py_INCREF(data);
     self->is_busy = 1; /* decoding runs Python code, and so others */
     object = PyObject_CallFunctionObjArgs(decode, data, NULL);
     self->is_busy = 0;
+    if (object != NULL && self->pending == data) {
+        self->pending = NULL;
+        Py_DECREF(data);
+    }
     Py_DECREF(data);
     return object;
 }
@@ -158,10 +164,13 @@ decoded(Runner *self, PyObject *decode)
 PyDoc_STRVAR(receive_doc,
 "receive(decode, timeout=None, /)\n--\n\n"
 "The next message, marked as read: its bytes, or what `decode` makes of them where they are a pickle.\n\n"
-"Where the block is busy, it looks again as send() does. The message stays in `pending` as well, and comes again, until that is set to None. Returns the runner itself when there is nothing to\n"
-"return, and then `result` says why: WAIT (the block is busy), BUSY (a block is out, or somebody is inside), FOUND (the block is\n"
-"the caller's, who must look at it himself: no message of one part, or not the next one, or too long for this way; or, where\n"
-"`pending` is set, that is a pickle, and `decode` is None).");
+"Where the block is busy, it looks again as send() does. A message that `decode` raises for, or is interrupted in, stays in\n"
+"`pending`, and comes again. Raises StopIteration when there is nothing to return, and then `result` says why: WAIT (the block\n"
+"is busy), BUSY (a block is out, or somebody is inside), FOUND (the block is the caller's, who must look at it himself: no\n"
+"message of one part, or not the next one, or too long for this way; or, where `pending` is set, that is a pickle, and\n"
+"`decode` is None).\n\n"
+"It is made to be iterated over, as map(runner.receive, ...): CPython may interrupt behind a call, and there the message would\n"
+"be lost, but not where a `for` takes it.");
 
 static PyObject *
 Runner_receive(PyObject *object, PyObject *const *arguments, Py_ssize_t count)
@@ -191,8 +200,8 @@ Runner_receive(PyObject *object, PyObject *const *arguments, Py_ssize_t count)
         result = self->pending != NULL ? FOUND : result;
     }
     self->result = result;
-    Py_INCREF(object);
-    return object;
+    PyErr_SetNone(PyExc_StopIteration);
+    return NULL;
 }
 
 #endif

@@ -17,7 +17,7 @@
  * - The payload is plain memory. Outside of send and receive its caller reads and writes it between two calls of the runner,
  *   which no compiler sees through; what orders it against other processes are the rows before and behind.
  * - An access and the move of the index that belongs to it happen in one call, during which no Python code runs: an interrupt
- *   comes before both or after both. A message that was received is kept in `pending` until the caller says that it has it.
+ *   comes before both or after both. A message that was received is kept in `pending` until it is given away.
  *   The one exception is a table that runs in circles (an edited one): every ACCESSES_BETWEEN_SIGNALS accesses the runner lets
  *   other threads and signal handlers run, so that it can be interrupted.
  * - While other threads run (large copies, sleeping, decoding) the runner refuses all but being roused.
@@ -70,7 +70,7 @@ static PyMethodDef runner_methods[] = {
 static PyGetSetDef runner_attributes[] = {
     {"in_use", get_in_use, NULL, "Whether its caller says so, or somebody is inside: then no message goes through.", NULL},
     {"is_in_use", get_in_use, set_in_use, "The same; what is stored here is what the caller says.", NULL},
-    {"pending", get_pending, set_pending, "A message that is marked as read, and that nobody has taken yet, or None.", NULL},
+    {"pending", get_pending, set_pending, "A message that is marked as read, and that was not given away, or None.", NULL},
     {"pending_kind", get_pending_kind, NULL, "What kind of message was pending last.", NULL},
     {"result", get_result, NULL, "Why receive() had nothing to return.", NULL},
     {"spin_count", get_spin_count, set_spin_count, "How often send() and receive() look again at once.", NULL},

@@ -39,7 +39,7 @@ typedef struct {
     Py_buffer buffer; /* the segment; buffer.obj is NULL when it was released */
     Actor actor;
     Py_ssize_t data_offset, block_stride, chunk_bytes;
-    PyObject *pending;      /* a message that is marked as read, and that the caller has not taken yet, or NULL */
+    PyObject *pending;      /* a message that is marked as read, and was not given away, or NULL */
     long pending_kind;
     int result;             /* why receive() had nothing to return */
     Py_ssize_t spin_count;  /* how often send() and receive() look again at once */

@@ -5,8 +5,8 @@ table. The loads of several flags are one comparison in the plain form, and a lo
 every access.
 
 Rules: this module knows rows, not the protocol, and what it prints knows only the names that ``compiled.py`` passes. A store,
-and the moves that belong to it (``index``, ``done``, a message that is ``pending``), are printed next to each other with
-nothing between them at which CPython would raise ``KeyboardInterrupt`` or run another thread: it does so at calls, at
+and the moves that belong to it (``index``, ``done``, a message that is taken), are printed next to each other with
+nothing between them at which CPython would raise ``KeyboardInterrupt`` or run another thread: it does so behind calls, at
 function entry and at backward jumps. Limits: no exchanges and no locks, and no branch that leads back into the table.
 """
 
@@ -21,8 +21,7 @@ from ringbuffer.protocol import Branch, Edge, Flag, Instruction, Kind, Outcome, 
 NAMES: Final = (
     "state",
     "look_again",
-    "myself",
-    "flags_of",
+    "entry_at",
     "read_of",
     "following",
     "ones",
@@ -36,12 +35,12 @@ NAMES: Final = (
     "others_at",
     "take_lock",
     "give_lock",
-    "free_lock",
     "time_of",
     "lie_down",
     "wake",
     "frames",
     "heads",
+    "frame_at",
     "data_at",
     "mapping",
     "limit",
@@ -62,7 +61,7 @@ _AGAIN: Final = "if look_again(look, timeout): continue"
 _SENDING: Final = _LEAVES | {Edge.WAITED: (_AGAIN, "return WAIT")}
 _SENT: Final[_Leaves] = dict.fromkeys(_LEAVES, ("return FOUND",))
 _TAKEN: Final[_Leaves] = dict.fromkeys(_LEAVES, ("break",))
-_TAKING: Final[_Leaves] = dict.fromkeys(_LEAVES, ("return nothing(ENDED)",)) | {Edge.WAITED: (_AGAIN, "return nothing(WAIT)")}
+_TAKING: Final[_Leaves] = dict.fromkeys(_LEAVES, ("raise nothing(ENDED)",)) | {Edge.WAITED: (_AGAIN, "raise nothing(WAIT)")}
 
 
 def payload_of(program: Program) -> Instruction:
@@ -109,7 +108,7 @@ class _Printer:
         rest = rest_of(self.program)
         yield f"def bind({', '.join(NAMES)}):"
         yield "    index = done = 0"
-        yield "    held = inside = is_fencing = False"
+        yield "    held = inside = is_locked = is_kept = False"
         yield "    cut, part_of = 0, slice(FRAME_BYTES, FRAME_BYTES)"
         yield from self._call("begin", Branch(0, 0, Edge.FORWARD))
         yield from self._call("finish", self.payload.branch(Outcome.DONE))
@@ -125,7 +124,7 @@ class _Printer:
 
     def _call(self, name: str, entry: Branch) -> Iterator[str]:
         yield f"    def {name}():"
-        yield "        nonlocal index, done, held, is_fencing"
+        yield "        nonlocal index, done, held, is_locked"
         if name != "begin":
             yield "        held = False"
         yield from self._enter(entry, 2)
@@ -134,7 +133,7 @@ class _Printer:
 
     def _enter(self, entry: Branch, depth: int) -> Iterator[str]:
         if entry.edge is Edge.FORWARD or entry.pc:
-            yield "    " * depth + "flags = flags_of[index]"
+            yield "    " * depth + "at = entry_at[index]"
         yield from self._branch(entry, depth)
 
     def _rest(self, entry: Branch) -> Iterator[str]:
@@ -142,7 +141,7 @@ class _Printer:
             yield from self._call("rest", entry)
             return
         yield "    def rest(timeout_seconds):"
-        yield "        nonlocal index, done, held, is_fencing"
+        yield "        nonlocal index, done, held, is_locked"
         yield "        timeout = time_of(timeout_seconds)"
         yield "        if state['is_roused']:"
         yield "            state['is_roused'] = False"
@@ -158,7 +157,7 @@ class _Printer:
 
     def _send(self) -> Iterator[str]:
         yield "    def send(kind, data, timeout=None):"
-        yield "        nonlocal index, done, inside, is_fencing, cut, part_of"
+        yield "        nonlocal index, done, inside, is_locked, cut, part_of"
         yield "        if inside or held or state['is_in_use']:"
         yield "            return BUSY"
         yield "        inside = True"
@@ -171,11 +170,10 @@ class _Printer:
         yield "            while True:  # it is left as soon as the block is found"
         self._found, self._leaves = ("break",), _SENDING
         yield from self._enter(Branch(0, 0, Edge.FORWARD), 4)
-        yield "            frame = frames[index]"
-        yield "            pack(frame, 0, done, length, kind, WHOLE, length)"
+        yield "            pack(mapping, frame_at[index], done, length, kind, WHOLE, length)"
         yield "            if length != cut:"
         yield "                cut, part_of = length, slice(FRAME_BYTES, FRAME_BYTES + length)"
-        yield "            frame[part_of] = data"
+        yield "            frames[index][part_of] = data"
         self._found, self._leaves = ("return FOUND",), _SENT
         yield from self._enter(self.payload.branch(Outcome.DONE), 3)
         yield "        finally:"
@@ -184,15 +182,20 @@ class _Printer:
     def _receive(self) -> Iterator[str]:
         yield "    def nothing(result):"
         yield "        state['result'] = result"
-        yield "        return myself()"
+        yield "        return StopIteration"
         yield "    def receive(decode, timeout=None):"
-        yield "        nonlocal index, done, held, inside, is_fencing"
+        yield "        nonlocal index, done, held, inside, is_locked, is_kept"
         yield "        if inside or held or state['is_in_use']:"
-        yield "            return nothing(BUSY)"
-        yield "        inside = True"
+        yield "            raise nothing(BUSY)"
+        yield "        inside, is_taken = True, False"
         yield "        try:"
-        yield "            data = state['pending']"
-        yield "            if data is None:"
+        yield "            if is_kept and state['pending'] is not None:"
+        yield "                data, what = state['pending'], state['pending_what']"
+        yield "                if decode is None and what != WHOLE_BYTES:"
+        yield "                    raise nothing(FOUND)"
+        yield "                is_taken = True"
+        yield "            else:"
+        yield "                is_kept = False"
         yield "                while True:"
         self._found, self._leaves = ("break",), _TAKING
         yield from self._enter(Branch(0, 0, Edge.FORWARD), 5)
@@ -200,17 +203,20 @@ class _Printer:
         yield "                if (sequence != done or total != length or length > limit or what != WHOLE_BYTES and"
         yield "                        (what != WHOLE_PICKLE or length > COPY_MAX_BYTES or decode is None)):"
         yield "                    held = True"
-        yield "                    return nothing(FOUND)"
+        yield "                    raise nothing(FOUND)"
         yield "                start = data_at[index]"
         yield "                data = mapping[start:start + length]"
-        yield "                while True:  # it is left at once: behind it the message is marked as read, and pending"
+        yield "                while True:  # it is left at once: behind it the message is marked as read"
         self._leaves, self._takes_message = _TAKEN, True
         yield from self._enter(self.payload.branch(Outcome.DONE), 5)
-        yield "            else:"
-        yield "                what = state['pending_what']"
-        yield "                if decode is None and what != WHOLE_BYTES:"
-        yield "                    return nothing(FOUND)"
-        yield "            return data if what == WHOLE_BYTES else decode(data)"
+        yield "            message = data if what == WHOLE_BYTES else decode(data)"
+        yield "            if is_kept:"
+        yield "                is_kept, state['pending'] = False, None"
+        yield "            return message"
+        yield "        except BaseException:"
+        yield "            if is_taken:  # and not given away: an interrupt has come, or it cannot be decoded"
+        yield "                state['pending_what'], state['pending'], is_kept = what, data, True"
+        yield "            raise"
         yield "        finally:"
         yield "            inside = False"
 
@@ -224,11 +230,10 @@ class _Printer:
         if branch.edge is Edge.FINISHED:
             yield f"{pad}done += 1"
         if self._takes_message and branch.edge is not Edge.RETURNED:
-            yield f"{pad}state['pending_what'] = what"
-            yield f"{pad}state['pending'] = data"
+            yield f"{pad}is_taken = True"
         if branch.edge is Edge.FINISHED and branch.pc:
             if self._uses_flags(branch.pc):
-                yield f"{pad}flags = flags_of[index]"
+                yield f"{pad}at = entry_at[index]"
             yield from self._row(self.program[branch.pc], depth)
         else:
             yield from (pad + line for line in self._leaves[branch.edge])
@@ -265,12 +270,12 @@ class _Printer:
         row = instruction.row
         match row.access.kind:
             case Kind.FENCE:
-                yield f"if is_fencing:  # {row.id}"
-                yield "    free_lock()"
-                yield "is_fencing = True"
-                yield "take_lock()"
-                yield "give_lock()"
-                yield "is_fencing = False"
+                yield f"if is_locked:  # {row.id}"
+                yield "    is_locked = False"
+                yield "    give_lock()"
+                yield "else:"
+                yield "    is_locked = True"
+                yield "    take_lock()"
             case Kind.SLEEP if self._is_rest:
                 yield f"if not state['is_roused']:  # {row.id}"
                 yield "    lie_down(own, timeout)"
@@ -344,15 +349,15 @@ class _Printer:
         """A single flag; ``own`` is the place of the actor's own among the flags of a block, and among the words."""
         match flag:
             case Flag.WRITTEN:
-                return "flags[0]"
+                return "mapping[at]"
             case Flag.OWN:
-                return "flags[own]"
+                return "mapping[at + own]"
             case Flag.POSITION:
                 return "position[0]"
             case Flag.AWAKE:
                 return "awake[own]"
         assert flag is Flag.NEIGHBOUR, "all the others are several flags, or none that Python has"
-        return f"flags[own % {self.n_reader} + 1]"
+        return f"mapping[at + own % {self.n_reader} + 1]"
 
     def _one_of(self, flag: Flag) -> str:
         """The one of several flags that is visited now."""
@@ -360,8 +365,8 @@ class _Printer:
 
     def _few(self, flag: Flag) -> list[str]:
         """Each of several flags."""
-        name, first = ("others", 0) if flag is Flag.OTHERS_AWAKE else ("flags", 1)
-        return [f"{name}[{first + rank}]" for rank in range(self._count(flag))]
+        place = "others[{}]" if flag is Flag.OTHERS_AWAKE else "mapping[at + 1 + {}]"
+        return [place.format(rank) for rank in range(self._count(flag))]
 
     def _count(self, flag: Flag) -> int:
         """How many ranks a row about several flags visits."""

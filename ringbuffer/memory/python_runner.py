@@ -11,7 +11,6 @@ import linecache
 import os
 import threading
 import time
-import weakref
 from array import array
 from collections.abc import Callable
 from functools import lru_cache, partial
@@ -75,7 +74,7 @@ class PythonRunner:
         self._own = 1 + rank
         self._memory = Memory(segment, rank)
         self.can_rest = rest_of(program) is not None
-        calls = self._memory.bind(program, self.__dict__, weakref.ref(self), stepping=False)
+        calls = self._memory.bind(program, self.__dict__, stepping=False)
         self.begin, self.finish, self.abort = calls["begin"], calls["finish"], calls["abort"]
         self.where, self.done, self.resume = calls["where"], calls["done_with"], calls["resume"]
         self.rest = calls.get("rest", no_rest)
@@ -146,16 +145,15 @@ class Memory:
         self.words = Words(whole, start, 1 + readers)
         self._views = (*self.flags_of, *self.read_of, *self.heads, *self.frames, self.position, self.others, self.awake, whole)
 
-    def bind(self, program: Program, state: dict[str, Any], myself: Any, *, stepping: bool) -> dict[str, Callable[..., Any]]:
-        """The functions of ``program``. ``state``: the variables that they share with others; ``myself``: whose they are."""
+    def bind(self, program: Program, state: dict[str, Any], *, stepping: bool) -> dict[str, Callable[..., Any]]:
+        """The functions of ``program``. ``state``: the variables that they share with others."""
         readers, blocks = self.layout.n_reader, self.layout.max_chunks
         lock = threading.Lock()
         own = 1 + self.rank
         bound = {
             "state": state,
             "look_again": partial(_look_again, state),
-            "myself": myself,
-            "flags_of": self.flags_of,
+            "entry_at": [self.layout.metadata_offset + block * self.layout.entry_stride_bytes for block in range(blocks)],
             "read_of": self.read_of,
             "following": [*range(1, blocks), 0],
             "ones": b"\1" * readers,
@@ -167,16 +165,15 @@ class Memory:
             "up": array("I", [1]) * len(self.others),
             "down": array("I", [0]) * len(self.others),
             "others_at": range(1, 1 + readers) if own == 0 else range(1),
-            # Nobody else has this lock, so that taking it never waits. An interrupt may come when it is taken and not yet
-            # given back; the next fence notices that.
+            # Nobody else has this lock, so that taking it never waits: it is taken by one fence, and given back by the next.
             "take_lock": lock.acquire,
             "give_lock": lock.release,
-            "free_lock": partial(_free, lock),
             "time_of": time_of,
             "lie_down": self.words.sleep,
             "wake": self.words.wake,
             "frames": self.frames,
             "heads": self.heads,
+            "frame_at": [self.layout.block_offset(block) for block in range(blocks)],
             "data_at": [self.layout.block_offset(block) + FRAME_BYTES for block in range(blocks)],
             "mapping": self.mapping,
             "limit": self.layout.max_chunk_bytes,
@@ -193,6 +190,12 @@ class Memory:
 def _seek(state: dict[str, Any], look: Callable[[], int], spin_count: int, until: float | None) -> int:
     """Look: at once, again so many times, and then, if there is a time for that, between yields until that time."""
     result = look()
+    return result if result != WAIT else _seek_on(state, look, spin_count, until)
+
+
+def _seek_on(state: dict[str, Any], look: Callable[[], int], spin_count: int, until: float | None) -> int:
+    """Look again, as :func:`_seek` does."""
+    result = WAIT
     while result == WAIT and spin_count > 0:
         spin_count -= 1
         result = look()
@@ -209,23 +212,17 @@ def _look_again(state: dict[str, Any], look: Callable[[], int], timeout: float |
     yield_seconds = state["yield_seconds"] if timeout is None else min(timeout, state["yield_seconds"])
     if yield_seconds <= 0:
         state["has_sought"] = False
-        return _seek(state, look, state["spin_count"], None) == FOUND
+        return _seek_on(state, look, state["spin_count"], None) == FOUND
     state["began"] = began = _monotonic()
     state["is_cancelled"] = False
     state["has_sought"] = True  # from here on it can be cancelled
     try:
-        result = _seek(state, look, state["spin_count"], began + yield_seconds)
+        result = _seek_on(state, look, state["spin_count"], began + yield_seconds)
     except BaseException:
         state["has_sought"] = False  # the call is over
         raise
     state["has_sought"] = result == WAIT
     return result == FOUND
-
-
-def _free(lock: threading.Lock) -> None:
-    """Give a lock back that may be taken."""
-    if lock.locked():
-        lock.release()
 
 
 def no_rest(*_: object) -> Any:
