@@ -57,6 +57,7 @@ from ringbuffer.memory.codes import BYTES as BYTES
 from ringbuffer.memory.codes import COPY_MAX_BYTES as COPY_MAX_BYTES
 from ringbuffer.memory.codes import ENDED as ENDED
 from ringbuffer.memory.codes import FOUND as FOUND
+from ringbuffer.memory.codes import KIND_BITS as KIND_BITS
 from ringbuffer.memory.codes import PICKLE as PICKLE
 from ringbuffer.memory.codes import TOO_LARGE as TOO_LARGE
 from ringbuffer.memory.codes import WAIT as WAIT
@@ -199,6 +200,14 @@ class Runner(Releasable, Protocol):
         ``result`` says why. :data:`FOUND`: the block is held, and the caller must look at its frame (not the next message, not
         in one part, too long a pickle, another kind, or a pickle without ``decode``; with a pickle ``pending``, no block is
         held). Raises what ``decode`` raises, and ``ValueError`` for the writer.
+        """
+        ...
+
+    def whole(self, timeout: float | None = None, /) -> int:
+        """Look for the next message, for a caller who has set ``is_in_use``: ``length << KIND_BITS | kind``, where it lies in
+        one part in its block, which is held then; -1 where it does not, or not yet, or cannot be said here.
+
+        Where the block is busy, it looks again as ``receive`` does, and says in ``has_sought`` whether that was in vain.
         """
         ...
 

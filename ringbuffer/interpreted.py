@@ -224,6 +224,10 @@ class RecordedRunner:
         """There is no fast way here."""
         raise StopIteration
 
+    def whole(self, _timeout: float | None = None, /) -> int:
+        """There is no fast way here."""
+        return -1
+
     def _run(self, pc: int, timeout: Any = None) -> int:
         """Rows from there on, to the end of the call."""
         try:

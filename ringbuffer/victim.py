@@ -90,6 +90,9 @@ class _Doomed:
     def receive(self, *_: Any) -> Any:
         raise StopIteration
 
+    def whole(self, *_: Any) -> int:
+        return -1
+
     def _run(self, stepping: Any) -> int:
         try:
             stop = next(stepping)

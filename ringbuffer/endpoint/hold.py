@@ -19,8 +19,9 @@ from sys import getrefcount
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
 
-from ringbuffer.codec.frames import BYTES, WHOLE, Frame, mark_raw
+from ringbuffer.codec.frames import BYTES, GATHERED, PICKLE, WHOLE, mark_raw
 from ringbuffer.codec.views import Views, decode_views
+from ringbuffer.compiled import KIND_BITS
 from ringbuffer.endpoint.escapes import is_held_in_c
 from ringbuffer.errors import (
     BlockEscapedError,
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
     from ringbuffer.endpoint import ShmRingBufferIO
 
 READ: Final = "read"
+_IN_PLACE: Final = (BYTES, GATHERED, PICKLE)
+"""The kinds of messages that are read in their block."""
 
 
 class _Exit:
@@ -92,18 +95,19 @@ class Hold:
         leave, self._exit = self._exit or _looked_up.take(), None
         end._enter(self.call)
         try:
-            lent = self._take(end, end._deadline(self._timeout))
+            lent = self._take(end)
             self._exit = leave
             end._holder = self
         except BaseException:
-            end._in_use = end._runner.is_in_use = False
+            end._in_use = end._runner.is_in_use = end._runner.has_sought = False
             raise
         return lent
 
     __exit__ = _Exit()
 
-    def _take(self, end: ShmRingBufferIO, deadline: float | None) -> Any:
+    def _take(self, end: ShmRingBufferIO) -> Any:
         """Wait for the block, and lend it out."""
+        deadline = end._deadline(self._timeout)
         if end.role is Role.WRITER:
             end._waiter.find(deadline)
             self._block = end._runner.where()
@@ -202,36 +206,41 @@ class MessageHold(Hold):
     __slots__ = ("_is_plain", "_views")
     call = READ
 
-    def _take(self, end: ShmRingBufferIO, deadline: float | None) -> Any:
+    def _take(self, end: ShmRingBufferIO) -> Any:
         self._views: Views | None = None
         self._is_plain = False
         """Whether the message is bytes in their block: then its one view is all that is lent out."""
         inbox = end._inbox
+        if inbox.is_clear:
+            found = end._runner.whole(self._timeout)
+            if found >= 0 and (kind := found & (1 << KIND_BITS) - 1) in _IN_PLACE:
+                return self._take_in_place(end, kind, found >> KIND_BITS)
+        deadline = end._deadline(self._timeout)
         if inbox.is_empty:
             frame = inbox.next_frame(deadline)
             if frame.part == WHOLE:
                 inbox.check_kind(READ, frame.kind)
                 inbox.withdraw()
-                return self._take_in_place(end, frame)
+                return self._take_in_place(end, frame.kind, frame.length_bytes)
         return inbox.lend(READ, deadline)
 
-    def _take_in_place(self, end: ShmRingBufferIO, frame: Frame) -> Any:
+    def _take_in_place(self, end: ShmRingBufferIO, kind: int, length_bytes: int) -> Any:
         self._block = end._runner.where()
-        if frame.kind == BYTES:
-            self._view = self._lend(end)[: frame.length_bytes].toreadonly()
+        if kind == BYTES:
+            self._view = self._lend(end)[:length_bytes].toreadonly()
             self._is_plain = True
             return self._view
         self._view = memoryview(b"")
         try:
             with self._lend(end) as whole:
-                self._view = whole[: frame.length_bytes]
-            self._views = decode_views(frame.kind, self._view)
+                self._view = whole[:length_bytes]
+            self._views = decode_views(kind, self._view)
         except BaseException as error:
             # Whoever keeps the error keeps the variables of all functions in which it passed, and some are views of the block.
             traceback.clear_frames(error.__traceback__)
             self._release()
             if isinstance(error, DecodeError):
-                end._inbox.keep_undecodable(frame.kind, error.raw)
+                end._inbox.keep_undecodable(kind, error.raw)
                 end._runner.finish()
                 end._inbox.forget()
             raise

@@ -64,6 +64,11 @@ class Inbox:
         """Whether nothing is kept here, or in the runner, that must be given away before anything else."""
         return self._runner.pending is None and self._marked() is None and not self._is_whole()
 
+    @property
+    def is_clear(self) -> bool:
+        """Whether nothing at all is kept, nor begun: then a whole message that comes next is all that there is to know."""
+        return self._kept is None and self._runner.pending is None and not self._assembly.is_begun
+
     def _marked(self) -> _Kept | None:
         """What is kept, if its block is marked."""
         kept = self._kept

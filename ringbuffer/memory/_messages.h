@@ -95,17 +95,21 @@ Runner_send(PyObject *object, PyObject *const *arguments, Py_ssize_t count)
     return result < 0 ? NULL : PyLong_FromLong(result);
 }
 
-/* Whether the frame is that of the next message, in one part, of a kind that is returned here. */
+/* Whether the frame is that of the next message, in one part. */
+static int
+is_whole(const Runner *self, const Frame *frame)
+{
+    return LITTLE_64(frame->sequence) == self->actor.done && LITTLE_32(frame->part) == WHOLE && frame->total == frame->length &&
+           LITTLE_64(frame->length) <= (uint64_t)self->chunk_bytes;
+}
+
+/* Whether it is, and of a kind that is returned here. */
 static int
 is_plain(const Runner *self, const Frame *frame, PyObject *decode)
 {
     const uint32_t kind = LITTLE_32(frame->kind);
-    const uint64_t length = LITTLE_64(frame->length);
-    if (LITTLE_64(frame->sequence) != self->actor.done || LITTLE_32(frame->part) != WHOLE || frame->total != frame->length ||
-        length > (uint64_t)self->chunk_bytes) {
-        return 0;
-    }
-    return kind == KIND_BYTES || (kind == KIND_PICKLE && length <= COPY_MAX_BYTES && decode != Py_None);
+    return is_whole(self, frame) &&
+           (kind == KIND_BYTES || (kind == KIND_PICKLE && LITTLE_64(frame->length) <= COPY_MAX_BYTES && decode != Py_None));
 }
 
 /* Copy the message out of its block, mark it as read, and keep it. FOUND: it is not one for that. */
@@ -159,6 +163,46 @@ decoded(Runner *self, PyObject *decode)
     }
     Py_DECREF(data);
     return object;
+}
+
+PyDoc_STRVAR(whole_doc,
+"whole(timeout=None, /)\n--\n\n"
+"Look for the next message, for a caller who has set is_in_use: length << 8 | kind, where it lies in one part in its block, which\n"
+"is the caller's then; or -1, and whatever keeps it is for the caller to find.\n\n"
+"Where the block is busy, it looks again as receive() does, but for the cancelling, of which it says nothing.");
+
+static PyObject *
+Runner_whole(PyObject *object, PyObject *const *arguments, Py_ssize_t count)
+{
+    Runner *self = (Runner *)object;
+    Frame frame;
+    double yield_seconds;
+    int result = BUSY;
+    if (count > 1) {
+        return PyErr_Format(PyExc_TypeError, "whole takes 0 or 1 arguments, and not %zd", count);
+    }
+    if (get_window(self, arguments, count, 0, &yield_seconds) < 0 ||
+        check_side(self, READ, "in this table the caller writes: there is nothing to receive") < 0) {
+        return NULL;
+    }
+    if (!self->is_busy && !self->actor.is_held && self->buffer.obj != NULL) {
+        result = run(self, BEGIN, NULL);
+        if (result == WAIT && (self->spin_count > 0 || yield_seconds > 0)) {
+            self->began = now_seconds();
+            result = seek(self, self->spin_count, self->began, yield_seconds);
+            self->has_sought = result == WAIT && yield_seconds > 0;
+        }
+    }
+    if (result < 0) {
+        return NULL;
+    }
+    if (result == FOUND) {
+        memcpy(&frame, current_frame(self), sizeof(frame)); /* once: others can write there */
+        if (is_whole(self, &frame) && LITTLE_32(frame.kind) < KINDS_MAX) {
+            return PyLong_FromUnsignedLongLong(LITTLE_64(frame.length) << KIND_BITS | LITTLE_32(frame.kind));
+        }
+    }
+    return PyLong_FromLong(-1);
 }
 
 PyDoc_STRVAR(receive_doc,

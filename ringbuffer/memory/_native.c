@@ -58,6 +58,7 @@ static PyMethodDef runner_methods[] = {
     {"seek", (PyCFunction)(void (*)(void))Runner_seek, METH_FASTCALL, seek_doc},
     {"send", (PyCFunction)(void (*)(void))Runner_send, METH_FASTCALL, send_doc},
     {"receive", (PyCFunction)(void (*)(void))Runner_receive, METH_FASTCALL, receive_doc},
+    {"whole", (PyCFunction)(void (*)(void))Runner_whole, METH_FASTCALL, whole_doc},
     {"enter", Runner_enter, METH_O, enter_doc},
     {"stop", Runner_stop, METH_NOARGS, stop_doc},
     {"step", Runner_step, METH_O, step_doc},
@@ -141,6 +142,7 @@ execute(PyObject *module)
         {"WOKEN", WOKEN}, {"CHANGED", CHANGED},
         {"TIMED_OUT", TIMED_OUT}, {"INTERRUPTED", INTERRUPTED}, {"ACCESSES_BETWEEN_SIGNALS", ACCESSES_BETWEEN_SIGNALS},
         {"PICKLE", KIND_PICKLE}, {"BYTES", KIND_BYTES}, {"WHOLE", WHOLE}, {"COPY_MAX_BYTES", COPY_MAX_BYTES},
+        {"KIND_BITS", KIND_BITS},
         {"WINDOW_BYTES", WINDOW_BYTES},
     };
     PyObject *type = PyType_FromModuleAndSpec(module, &runner_spec, NULL);

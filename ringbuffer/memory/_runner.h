@@ -20,6 +20,9 @@ enum { ACCESSES_BETWEEN_SIGNALS = 1 << 14 };
  * last. The values of codec/frames.py. */
 enum { KIND_PICKLE = 1, KIND_BYTES = 2, WHOLE = 3 };
 
+/* Kinds are small: whole() gives one beside a length. */
+enum { KIND_BITS = 8, KINDS_MAX = 1 << KIND_BITS };
+
 /* A longer pickle is not copied: its caller decodes it in its block. */
 enum { COPY_MAX_BYTES = 16 << 10 };
 

@@ -23,5 +23,7 @@ BYTES: Final = 2
 """The kind of a message that is bytes."""
 WHOLE: Final = 3
 """The part of a message that has only one: the first and the last."""
+KIND_BITS: Final = 8
+"""So many bits has a kind where it stands beside a length."""
 COPY_MAX_BYTES: Final = 16 << 10
 """A longer pickle is not copied: whoever receives it decodes it in its block."""

@@ -16,7 +16,19 @@ from collections.abc import Callable
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, Final
 
-from ringbuffer.memory.codes import BUSY, BYTES, COPY_MAX_BYTES, ENDED, FOUND, FRAME, PICKLE, TOO_LARGE, WAIT, WHOLE
+from ringbuffer.memory.codes import (
+    BUSY,
+    BYTES,
+    COPY_MAX_BYTES,
+    ENDED,
+    FOUND,
+    FRAME,
+    KIND_BITS,
+    PICKLE,
+    TOO_LARGE,
+    WAIT,
+    WHOLE,
+)
 from ringbuffer.memory.futex import Words, time_of
 from ringbuffer.memory.layout import AWAKE_BYTES, FRAME_BYTES
 from ringbuffer.memory.printer import NAMES, compile_program, rest_of
@@ -27,8 +39,8 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 
-_KIND_BITS: Final = 32
-"""Of a frame's kind, behind which lies its part."""
+_PART_AT: Final = 32
+"""Behind so many bits of a frame's kind lies its part."""
 
 
 class PythonRunner:
@@ -93,7 +105,7 @@ class PythonRunner:
     @property
     def pending_kind(self) -> int:
         """What kind of message was pending last."""
-        return self.pending_what & (1 << _KIND_BITS) - 1
+        return self.pending_what & (1 << _PART_AT) - 1
 
     @property
     def views(self) -> tuple[PythonRunner]:
@@ -116,6 +128,24 @@ class PythonRunner:
         if self._is_held() or (self._is_inside() if is_callers else self.in_use):
             return BUSY
         return _seek(self.__dict__, self._look, spin_count, _monotonic() + yield_seconds if yield_seconds > 0 else None)
+
+    def whole(self, timeout: float | None = None, /) -> int:
+        """Look for the next message, for a caller who has set ``is_in_use``: what ``compiled.py`` says."""
+        if self._is_held() or self._is_inside() or (self.begin() == WAIT and not self._look_on(timeout)):
+            return -1
+        sequence, length, what, total = self._memory.heads[self.where()]
+        is_next = sequence == self.done() and total == length <= self._memory.layout.max_chunk_bytes
+        kind = what - (WHOLE << _PART_AT)
+        return length << KIND_BITS | kind if is_next and 0 <= kind < 1 << KIND_BITS else -1
+
+    def _look_on(self, timeout: float | None) -> bool:
+        """The block is busy: look again on behalf of :meth:`whole`. Whether it was found, and is held."""
+        yield_seconds = self.yield_seconds if timeout is None else min(timeout, self.yield_seconds)
+        self.began = _monotonic()
+        until = self.began + yield_seconds if yield_seconds > 0 else None
+        result = _seek_on(self.__dict__, self._look, self.spin_count, until)
+        self.has_sought = result == WAIT and until is not None
+        return result != WAIT and self.begin() == FOUND
 
     def release(self) -> None:
         """Let go of the memory; again does nothing."""
@@ -256,8 +286,8 @@ _GLOBALS: Final[dict[str, Any]] = {
     "BUSY": BUSY,
     "TOO_LARGE": TOO_LARGE,
     "WHOLE": WHOLE,
-    "WHOLE_PICKLE": WHOLE << _KIND_BITS | PICKLE,
-    "WHOLE_BYTES": WHOLE << _KIND_BITS | BYTES,
+    "WHOLE_PICKLE": WHOLE << _PART_AT | PICKLE,
+    "WHOLE_BYTES": WHOLE << _PART_AT | BYTES,
     "COPY_MAX_BYTES": COPY_MAX_BYTES,
     "FRAME_BYTES": FRAME_BYTES,
     "pack": FRAME.pack_into,
