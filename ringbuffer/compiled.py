@@ -40,8 +40,8 @@ an interrupt has kept its reader, is ``pending``.
 Limits: compiled Python has no say in the ordering of its accesses; each is a single byte, word or number or, for several
 flags, a run of bytes in no particular order. That is enough on processors with total store order (x86-64); :func:`bind`
 refuses the others, unless the extension is there. A fence is a lock of its own, taken and given back by turns: on those
-processors either is a locked instruction, and thus a full fence. An interrupt may leave the word of an actor that is awake at 0; that costs
-the other side one needless system call.
+processors either is a locked instruction, and thus a full fence. An interrupt may leave the word of an actor that is awake at
+0; that costs the other side one needless system call.
 """
 
 from __future__ import annotations
@@ -180,13 +180,12 @@ class Runner(Releasable, Protocol):
         """From any thread: the present ``rest`` or looking between yields, or the next one if none is on, ends at once."""
         ...
 
-    def send(self, kind: int, data: Buffer, timeout: float | None = None, /) -> int:
+    def send(self, kind: int, data: Buffer | list[bytes | memoryview], timeout: float | None = None, /) -> int:
         """Write a message of one part, and run all rows: :data:`FOUND`, :data:`WAIT`, :data:`TOO_LARGE` or :data:`BUSY`.
 
-        Where the block is busy it looks again: ``spin_count`` times, and then for ``yield_seconds``, or ``timeout`` if that is
-        less.
-
-        Raises ``TypeError`` or ``BufferError`` for what is no contiguous buffer, and ``ValueError`` for a reader.
+        ``data``: a buffer, or a list of buffers, whose bytes come one behind the other; a list may be too large for being one
+        (in Python all are). Where the block is busy it looks again: ``spin_count`` times, and then for ``yield_seconds``, or
+        ``timeout`` if that is less. Raises ``TypeError`` or ``BufferError`` for what is no contiguous buffer, and ``ValueError`` for a reader.
         """
         ...
 

@@ -216,7 +216,7 @@ class RecordedRunner:
             self._memory.awake[1 + self._rank] = 1
             self._memory.words.wake(1 + self._rank)
 
-    def send(self, _kind: int, _data: Buffer, _timeout: float | None = None, /) -> int:
+    def send(self, _kind: int, _data: Buffer | list[bytes | memoryview], _timeout: float | None = None, /) -> int:
         """There is no fast way here."""
         return BUSY
 

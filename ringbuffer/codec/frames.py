@@ -75,15 +75,15 @@ class Frame(NamedTuple):
 class Gathered:
     """A body in pieces, which are copied for the first time when the body is written into blocks.
 
-    Attributes: ``kind`` and ``total_bytes``. The pieces are held by reference: who changes them before the message is sent
-    changes the message. ``owners`` are held as long: the memory of some pieces may be theirs.
+    Attributes: ``kind``, ``pieces`` and ``total_bytes``. The pieces are held by reference: who changes them before the message
+    is sent changes the message. ``owners`` are held as long: the memory of some pieces may be theirs.
     """
 
-    __slots__ = ("_ends", "_owners", "_pieces", "kind", "total_bytes")
+    __slots__ = ("_ends", "_owners", "kind", "pieces", "total_bytes")
 
-    def __init__(self, kind: int, pieces: Sequence[bytes | memoryview], owners: Sequence[object] = ()) -> None:
+    def __init__(self, kind: int, pieces: list[bytes | memoryview], owners: Sequence[object] = ()) -> None:
         self.kind = kind
-        self._pieces = pieces
+        self.pieces = pieces
         self._owners = owners
         self._ends: list[int] | None = None
         self.total_bytes = sum(map(len, pieces))
@@ -93,7 +93,7 @@ class Gathered:
         if offset or len(target) < self.total_bytes:
             return self._write_part(offset, target)
         at = 0
-        for piece in self._pieces:
+        for piece in self.pieces:
             end = at + len(piece)
             target[at:end] = piece
             at = end
@@ -102,11 +102,11 @@ class Gathered:
     def _write_part(self, offset: int, target: memoryview) -> int:
         assert 0 <= offset <= self.total_bytes, "a part of the body"
         if self._ends is None:
-            self._ends = list(accumulate(map(len, self._pieces)))
+            self._ends = list(accumulate(map(len, self.pieces)))
         at, room = 0, min(len(target), self.total_bytes - offset)
         index = bisect_right(self._ends, offset)
         while at < room:
-            piece = self._pieces[index]
+            piece = self.pieces[index]
             skip = offset + at - (self._ends[index] - len(piece))
             size = min(len(piece) - skip, room - at)
             with memoryview(piece) as whole, whole[skip : skip + size] as some:
@@ -126,7 +126,7 @@ class Outgoing:
     __slots__ = ("_body", "_part_bytes", "kind", "sent_bytes", "total_bytes")
 
     def __init__(self, kind: int, body: bytes | memoryview | Gathered) -> None:
-        self._body = body if isinstance(body, Gathered) else Gathered(kind, (body,))
+        self._body = body if isinstance(body, Gathered) else Gathered(kind, [body])
         self.kind = self._body.kind
         self.total_bytes = self._body.total_bytes
         self.sent_bytes = 0

@@ -78,16 +78,27 @@ def _has_names(tensor: Any) -> bool:
 
 def rebuild_tensor(buffer: bytearray | memoryview, dtype: str, shape: tuple[int, ...], requires_grad: bool) -> Any:
     """The tensor on these bytes, whose memory it shares. Pickles name this function: its name and arguments stay."""
-    torch = importlib.import_module("torch")
+    torch = _torch()
     kind = getattr(torch, dtype)
-    # A view of the flat tensor would do as well, but look like one that somebody has taken of another tensor.
-    made = torch.frombuffer(buffer, dtype=kind).resize_(shape) if buffer else torch.empty(shape, dtype=kind, device="cpu")
+    if not buffer:
+        made = torch.empty(shape, dtype=kind, device="cpu")
+    else:
+        made = torch.frombuffer(buffer, dtype=kind)
+        if len(shape) != 1 or made.shape != shape:
+            # A view of the flat tensor would do as well, but look like one that somebody has taken of another tensor.
+            made = made.resize_(shape)
     return made.requires_grad_() if requires_grad else made
+
+
+@functools.cache
+def _torch() -> Any:
+    """The module, which a message names: it is imported once it is needed."""
+    return importlib.import_module("torch")
 
 
 def outside_inference(make: Callable[..., Any], *arguments: Any) -> Any:
     """Call what makes or changes a tensor so that it counts the writes to it, as those made in inference mode do not."""
-    torch = importlib.import_module("torch")
+    torch = _torch()
     if not torch.is_inference_mode_enabled():
         return make(*arguments)
     with torch.inference_mode(False):
@@ -108,8 +119,7 @@ def writes_to(tensor: Any) -> int:
 
 def empty(tensor: Any) -> None:
     """Take a tensor's memory away from it: it has no elements after that."""
-    torch = importlib.import_module("torch")
-    outside_inference(_empty, torch, tensor)
+    outside_inference(_empty, _torch(), tensor)
 
 
 def _empty(torch: Any, tensor: Any) -> None:

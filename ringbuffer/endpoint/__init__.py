@@ -162,8 +162,12 @@ class ShmRingBufferIO(Usage):
         if timeout is not None:
             check_timeout(timeout)
         body: Any = self._encode(obj)
-        kind = BYTES if body is obj else PICKLE if body.__class__ is bytes else body.kind
-        result = self._send(kind, body, timeout) if body.__class__ is bytes else None
+        if body.__class__ is bytes:
+            kind = BYTES if body is obj else PICKLE
+            result = self._send(kind, body, timeout)
+        else:
+            kind = body.kind
+            result = self._send(kind, body.pieces, timeout)
         if result != FOUND:
             self._send_slowly("enqueue", kind, body, timeout, result == WAIT)
 

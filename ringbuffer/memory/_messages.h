@@ -29,7 +29,9 @@ static void
 copy(Runner *self, void *to, const void *from, size_t length)
 {
     if (length < COPY_ALONE_BYTES) {
-        memmove(to, from, length);
+        if (length > 0) { /* else there may be no address */
+            memmove(to, from, length);
+        }
         return;
     }
     self->is_busy = 1;
@@ -39,17 +41,69 @@ copy(Runner *self, void *to, const void *from, size_t length)
     self->is_busy = 0;
 }
 
-static int
-send_whole(Runner *self, uint32_t kind, const Py_buffer *data, double yield_seconds)
+/* What is sent: buffers, whose bytes come one behind the other. */
+typedef struct {
+    Py_buffer buffers[PIECES_MAX];
+    int count;
+} Pieces;
+
+static void
+pieces_release(Pieces *pieces)
 {
-    const uint64_t length = (uint64_t)data->len;
-    unsigned char *frame;
+    while (pieces->count > 0) {
+        PyBuffer_Release(&pieces->buffers[--pieces->count]);
+    }
+}
+
+static int
+pieces_add(Pieces *pieces, PyObject *data)
+{
+    if (PyObject_GetBuffer(data, &pieces->buffers[pieces->count], PyBUF_SIMPLE) < 0) {
+        pieces_release(pieces);
+        return -1;
+    }
+    pieces->count++;
+    return 0;
+}
+
+/* One buffer, or a list of a few of them. TOO_LARGE: of too many. */
+static int
+pieces_get(Pieces *pieces, PyObject *data)
+{
+    pieces->count = 0;
+    if (!PyList_CheckExact(data)) {
+        return pieces_add(pieces, data) < 0 ? -1 : FOUND;
+    }
+    if (PyList_Size(data) > PIECES_MAX) {
+        return TOO_LARGE;
+    }
+    for (Py_ssize_t number = 0; number < PyList_Size(data) && number < PIECES_MAX; number++) {
+        PyObject *piece = PyList_GetItem(data, number);
+        int status;
+        Py_XINCREF(piece); /* getting at its bytes may run Python code, which may change the list */
+        status = piece == NULL ? -1 : pieces_add(pieces, piece);
+        Py_XDECREF(piece);
+        if (status < 0) {
+            return -1;
+        }
+    }
+    return FOUND;
+}
+
+static int
+send_whole(Runner *self, uint32_t kind, const Pieces *pieces, double yield_seconds)
+{
+    uint64_t length = 0;
+    unsigned char *frame, *to;
     int result;
     if (!is_available(self)) {
         return BUSY;
     }
-    if (data->len > self->chunk_bytes) {
-        return TOO_LARGE;
+    for (int number = 0; number < pieces->count; number++) {
+        length += (uint64_t)pieces->buffers[number].len;
+        if (length > (uint64_t)self->chunk_bytes) { /* each is less than 2**63, so that the sum does not wrap around */
+            return TOO_LARGE;
+        }
     }
     result = run(self, BEGIN, NULL);
     if (result == WAIT) {
@@ -62,21 +116,27 @@ send_whole(Runner *self, uint32_t kind, const Py_buffer *data, double yield_seco
                           LITTLE_64(length)};
     frame = current_frame(self);
     memcpy(frame, &header, sizeof(header));
-    copy(self, frame + sizeof(header), data->buf, (size_t)data->len);
+    to = frame + sizeof(header);
+    for (int number = 0; number < pieces->count; number++) {
+        const size_t size = (size_t)pieces->buffers[number].len;
+        copy(self, to, pieces->buffers[number].buf, size);
+        to += size;
+    }
     return run(self, FINISH, NULL) < 0 ? -1 : FOUND;
 }
 
 PyDoc_STRVAR(send_doc,
 "send(kind, data, timeout=None, /)\n--\n\n"
-"Write `data` (any contiguous buffer) into the current block, as a message of one part, and run all rows.\n\n"
+"Write `data` (any contiguous buffer, or a list of a few, one behind the other) into the current block, as a message of one\n"
+"part, and run all rows.\n\n"
 "Where the block is busy, look again `spin_count` times, and then for `yield_seconds` (or `timeout`, if that is less) with the\n"
-"processor given away between two looks; other threads run meanwhile. Returns FOUND (it is sent), WAIT (the block is busy), TOO_LARGE, or BUSY (a block is out, or\n"
-"somebody is inside); of these only the first has done anything.");
+"processor given away between two looks; other threads run meanwhile. Returns FOUND (it is sent), WAIT (the block is busy),\n"
+"TOO_LARGE (or in too many pieces), or BUSY (a block is out, or somebody is inside); of these only the first has done anything.");
 
 static PyObject *
 Runner_send(PyObject *object, PyObject *const *arguments, Py_ssize_t count)
 {
-    Py_buffer data;
+    Pieces pieces;
     uint32_t kind;
     double yield_seconds;
     int result;
@@ -86,12 +146,14 @@ Runner_send(PyObject *object, PyObject *const *arguments, Py_ssize_t count)
     if (check_side((Runner *)object, FILL, "in this table the caller reads: there is nothing to send") < 0) {
         return NULL;
     }
-    if (get_window((Runner *)object, arguments, count, 2, &yield_seconds) < 0 || get_word_value(arguments[0], "kind", &kind) < 0 ||
-        PyObject_GetBuffer(arguments[1], &data, PyBUF_SIMPLE) < 0) {
+    if (get_window((Runner *)object, arguments, count, 2, &yield_seconds) < 0 || get_word_value(arguments[0], "kind", &kind) < 0) {
         return NULL;
     }
-    result = send_whole((Runner *)object, kind, &data, yield_seconds);
-    PyBuffer_Release(&data);
+    result = pieces_get(&pieces, arguments[1]);
+    if (result == FOUND) {
+        result = send_whole((Runner *)object, kind, &pieces, yield_seconds);
+        pieces_release(&pieces);
+    }
     return result < 0 ? NULL : PyLong_FromLong(result);
 }
 

@@ -26,6 +26,9 @@ enum { KIND_BITS = 8, KINDS_MAX = 1 << KIND_BITS };
 /* A longer pickle is not copied: its caller decodes it in its block. */
 enum { COPY_MAX_BYTES = 16 << 10 };
 
+/* A message in more pieces is not sent in one call. */
+enum { PIECES_MAX = 16 };
+
 /* From here on other threads run while a message is copied. */
 enum { COPY_ALONE_BYTES = 256 << 10 };
 

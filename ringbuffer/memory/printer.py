@@ -163,6 +163,8 @@ class _Printer:
         yield "        inside = True"
         yield "        try:"
         yield "            if data.__class__ is not bytes:"
+        yield "                if data.__class__ is list:"
+        yield "                    return TOO_LARGE"
         yield "                data = flat(data)"
         yield "            length = len(data)"
         yield "            if length > limit:"

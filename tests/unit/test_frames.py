@@ -114,7 +114,7 @@ def test_messages_in_any_cut_given_up_anywhere_arrive_whole_or_not_at_all(
     assembly, sequence, found, expected = Assembly(), 0, [], []
     for kind, pieces, parts_max, rooms, twice in messages:
         body = b"".join(pieces)
-        outgoing = Outgoing(kind, Gathered(kind, pieces) if len(pieces) > 1 else body)
+        outgoing = Outgoing(kind, Gathered(kind, [*pieces]) if len(pieces) > 1 else body)
         is_whole = False
         for index in range(len(body) + 1 if parts_max is None else parts_max):
             block = block_of(rooms[index % len(rooms)])

@@ -125,7 +125,7 @@ def test_large_bytes_and_buffers_are_held_and_not_copied() -> None:
     numbers[:], buffer[:] = ord("n"), b"n" * (1 << 17)
     with pytest.raises(BufferError):
         buffer.append(0)
-    assert any(piece is text for piece in data._pieces)
+    assert any(piece is text for piece in data.pieces)
     body = bytearray(data.total_bytes)
     data.write(0, memoryview(body))
     found = decode(data.kind, memoryview(body))
@@ -416,7 +416,7 @@ def test_error_does_not_keep_the_block() -> None:
 def test_no_view_refers_to_a_view(make: Any, view: memoryview) -> None:
     """As garbage in one cycle the two would make CPython 3.11 crash."""
     made = make(view)
-    for piece in made._pieces if isinstance(made, Gathered) else [made]:
+    for piece in made.pieces if isinstance(made, Gathered) else [made]:
         assert not isinstance(piece, memoryview) or not isinstance(piece.obj, memoryview)
     if not isinstance(made, Gathered):
         assert made == view.tobytes()

@@ -87,7 +87,7 @@ def test_odd_ones_are_sent_beside_the_pickle_and_come_back_dense() -> None:
     for sent in odd_ones():
         data = Encoder().encode(sent)
         assert isinstance(data, Gathered)
-        assert len(data._pieces) == 2
+        assert len(data.pieces) == 2
         for found in roundtrips(sent):
             assert same(sent, found)
             assert found.is_leaf
