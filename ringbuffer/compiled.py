@@ -185,7 +185,9 @@ class Runner(Releasable, Protocol):
 
         ``data``: a buffer, or a list of buffers, whose bytes come one behind the other; a list may be too large for being one
         (in Python all are). Where the block is busy it looks again: ``spin_count`` times, and then for ``yield_seconds``, or
-        ``timeout`` if that is less. Raises ``TypeError`` or ``BufferError`` for what is no contiguous buffer, and ``ValueError`` for a reader.
+        ``timeout`` if that is less.
+
+        Raises ``TypeError`` or ``BufferError`` for what is no contiguous buffer, and ``ValueError`` for a reader.
         """
         ...
 

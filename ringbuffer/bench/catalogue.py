@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from ringbuffer.bench.collective import Gloo, Vllm
-from ringbuffer.bench.floor import Copy, HandOff
+from ringbuffer.bench.floor import Copy, HandOff, Pickling
 from ringbuffer.bench.installed import (
     FasterFifo,
     Iceoryx2,
@@ -37,6 +37,7 @@ PEERS: Final[tuple[type[Peer], ...]] = (
     Gloo,
     Vllm,
     Copy,
+    Pickling,
     HandOff,
 )
 

@@ -47,9 +47,9 @@ class Scale:
     seconds: float
 
 
-USUAL: Final = Scale("64,4KiB,64KiB,1MiB,dict,tensor", "1,3,7", 3, 0.05)
+USUAL: Final = Scale("64,4KiB,64KiB,1MiB,dict,tensor", "1,3,7", 3, 0.3)
 QUICK: Final = Scale("64,1MiB,dict", "1,3", 1, 0.05)
-FULL: Final = Scale("64,4KiB,64KiB,1MiB,16MiB,dict,tensor", "1,3,7", 5, 0.3)
+FULL: Final = Scale("64,4KiB,64KiB,1MiB,16MiB,dict,tensor", "1,3,7", 5, 0.5)
 
 
 def add_bench(parser: argparse.ArgumentParser) -> None:

@@ -1,21 +1,24 @@
-"""What the hardware allows from Python, without any protocol: copying, and handing over one cache line.
+"""What the hardware allows from Python, without any protocol: copying, pickling, and handing over one cache line.
 
 Rules: a floor takes the same loops as the peers. ``copy`` writes each message into a block of shared memory, and each reader
-copies as many out of it, while nobody waits for anybody; so its messages are not checked. ``hand-off`` writes 64 bytes and
-then one byte, on which the readers spin; nothing keeps it from being overtaken, so it is only paced. Limits: it is what the
+copies as many out of it, while nobody waits for anybody; so its messages are not checked. With ``pickle`` the writer pickles
+each object, and each reader unpickles one as often, and nothing is handed over at all. ``hand-off`` writes 64 bytes and then
+one byte, on which the readers spin; nothing keeps it from being overtaken, so it is only paced. Limits: it is what the
 interpreter can do, not what an assembler loop could.
 """
 
 from __future__ import annotations
 
 import contextlib
+import pickle
 from collections.abc import Iterator
 from itertools import cycle
 from multiprocessing.shared_memory import SharedMemory
 from typing import Any
 
-from ringbuffer.bench.payloads import Payload
+from ringbuffer.bench.payloads import DICT, Payload, messages
 from ringbuffer.bench.peer import LATENCY, THROUGHPUT, Peer, Reader, Setup, Writer
+from ringbuffer.codec.message import PICKLE_PROTOCOL
 
 
 class _Floor(Peer):
@@ -59,6 +62,29 @@ class Copy(_Floor):
         segment, _, blocks = _blocks(setup, ticket)
         turn = cycle(blocks).__next__
         return Reader(lambda: bytes(turn()), close=lambda: _close(segment, blocks))
+
+
+class Pickling(Peer):
+    """One pickle made for each message, and one undone by each reader."""
+
+    name = "floor-pickle"
+    about = "no protocol: the writer pickles each message, each reader unpickles as many, nothing is handed over; unchecked"
+    is_floor = True
+    is_checked = False
+    measures = (THROUGHPUT,)
+
+    @classmethod
+    def carries(cls, payload: Payload) -> bool:
+        return payload.kind == DICT
+
+    @classmethod
+    def writer(cls, setup: Setup, ticket: Any, prepared: Any) -> Writer:
+        return Writer(lambda message: pickle.dumps(message, PICKLE_PROTOCOL), ticket)
+
+    @classmethod
+    def reader(cls, setup: Setup, ticket: Any, rank: int, prepared: Any) -> Reader:
+        pickled = pickle.dumps(messages(setup.payload)[0], PICKLE_PROTOCOL)
+        return Reader(lambda: pickle.loads(pickled))
 
 
 class HandOff(_Floor):

@@ -244,7 +244,8 @@ class ShmRingBufferIO(Usage):
         raised and the message stays unread. A message of more than one block has memory of its own. If the body raises, the
         message comes again. Entering raises as :meth:`dequeue` does.
         """
-        self._check_reads(READ, timeout)
+        if timeout is not None or self._refuse_read is not None:
+            self._check_reads(READ, timeout)
         return MessageHold(self, timeout)
 
     def _within(self, timeout: float, fast: Iterator[Any], decode: Callable[[bytes], Any] | None) -> Iterator[Any]:

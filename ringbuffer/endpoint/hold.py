@@ -184,6 +184,10 @@ class Hold:
         if kind is not None:
             end._runner.abort()  # again, or after the block was given back, this does nothing
             return None
+        return self._settle(end)
+
+    def _settle(self, end: ShmRingBufferIO) -> RingBufferError | None:
+        """Publish the block, or mark it as read, unless somebody still has it: then that is what there is to complain of."""
         if getrefcount(end._lenders[self._block]) != _REFERENCES_AT_HOME:
             end._runner.abort()
             return BlockEscapedError(
@@ -225,9 +229,9 @@ class MessageHold(Hold):
         return inbox.lend(READ, deadline)
 
     def _take_in_place(self, end: ShmRingBufferIO, kind: int, length_bytes: int) -> Any:
-        self._block = end._runner.where()
+        self._block = block = end._runner.where()
         if kind == BYTES:
-            self._view = self._lend(end)[:length_bytes].toreadonly()
+            self._view = memoryview(end._lenders[block]).cast("B")[:length_bytes].toreadonly()
             self._is_plain = True
             return self._view
         self._view = memoryview(b"")
@@ -255,6 +259,9 @@ class MessageHold(Hold):
             self._release()
 
     def _give_back(self, end: ShmRingBufferIO, kind: type[BaseException] | None) -> RingBufferError | None:
+        if self._is_plain and kind is None and not end._forked and getrefcount(self._view) <= _REFERENCES_OF_WITH:
+            self._release()
+            return self._settle(end)
         if self._views is not None:
             problem = self._written_to(self._views) if kind is None and not end._forked else None
             return super()._give_back(end, kind if problem is None else type(problem)) or problem

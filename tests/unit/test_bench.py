@@ -45,7 +45,7 @@ def _leaves_no_process() -> Iterator[None]:
 
 
 def test_every_measure_of_every_peer_that_needs_no_package(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    peers = ["ours-python", "mp-queue", "mp-pipe", "floor-copy", "floor-handoff"]
+    peers = ["ours-python", "mp-queue", "mp-pipe", "floor-copy", "floor-pickle", "floor-handoff"]
     native = [] if Ours.missing() else ["ours", "ours-views"]
     picture = tmp_path / "bench.svg"
     words = ["--peers", ",".join(native + peers), "--payloads", "64,64KiB,dict", "--readers", "2", "--rounds", "1"]
