@@ -131,6 +131,8 @@ class PythonRunner:
 
     def whole(self, timeout: float | None = None, /) -> int:
         """Look for the next message, for a caller who has set ``is_in_use``: what ``compiled.py`` says."""
+        if self._own == 0:
+            no_receive()
         if self._is_held() or self._is_inside() or (self.begin() == WAIT and not self._look_on(timeout)):
             return -1
         sequence, length, what, total = self._memory.heads[self.where()]
