@@ -51,12 +51,8 @@ FEW: Final = 2
 
 _Leaves = dict[Edge, tuple[str, ...]]
 """What is printed where a branch ends a call."""
-_LEAVES: Final[_Leaves] = {
-    Edge.WAITED: ("return WAIT",),
-    Edge.RESTARTED: ("return ENDED",),
-    Edge.FINISHED: ("return ENDED",),
-    Edge.RETURNED: ("return ENDED",),
-}
+_ENDS: Final = (Edge.RESTARTED, Edge.FINISHED, Edge.RETURNED)
+_LEAVES: Final[_Leaves] = {Edge.WAITED: ("return WAIT",)} | dict.fromkeys(_ENDS, ("return ENDED",))
 _AGAIN: Final = "if look_again(look, timeout): continue"
 _SENDING: Final = _LEAVES | {Edge.WAITED: (_AGAIN, "return WAIT")}
 _SENT: Final[_Leaves] = dict.fromkeys(_LEAVES, ("return FOUND",))
