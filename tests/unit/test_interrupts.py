@@ -25,6 +25,7 @@ from support import MakeRing, RunPython, Unloadable, ends_of
 
 import ringbuffer
 from ringbuffer import ShmRingBufferIO
+from ringbuffer.endpoint.refusals import NOTHING, shut
 from ringbuffer.errors import DecodeError, EndpointBusyError, FrameError, WaitTimeoutError
 from ringbuffer.memory.backend import NATIVE
 from ringbuffer.protocol import Case
@@ -121,7 +122,7 @@ def test_interrupted_enqueue_sends_once_or_not_at_all(size: str, make_ring: Make
         assert_empty(reader)
         number += 1
         if size == "slow":
-            writer._send = writer._shut
+            writer._send = shut
 
 
 def by_read(reader: ShmRingBufferIO) -> Any:
@@ -138,8 +139,9 @@ TAKES: dict[str, Callable[[ShmRingBufferIO], Any]] = {
 
 def set_way(reader: ShmRingBufferIO, way: str) -> None:
     """Shut the fast way of receiving for the next call, or open it."""
-    nothing, objects, messages = reader._nothing, reader._fast_objects, reader._fast_messages
-    reader._objects, reader._messages = (nothing, nothing) if way == "slow" else (objects, messages)
+    objects, messages = reader._fast_objects, reader._fast_messages
+    assert NOTHING not in (objects, messages)
+    reader._objects, reader._messages = (NOTHING, NOTHING) if way == "slow" else (objects, messages)
 
 
 WAYS = {
