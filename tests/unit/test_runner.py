@@ -24,7 +24,7 @@ from types import CodeType
 from typing import Any, Final
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from interrupting import sweep
 from support import LONG_SECONDS, Background, in_child, needs_extension
@@ -51,6 +51,7 @@ from ringbuffer.protocol import PROTOCOL, Table, resolve
 from ringbuffer.protocol.waking import executed
 
 READERS, CHUNK, BLOCKS = 2, 64, 2
+FAR_TOO_MANY: Final = 100
 HUGE: Final = 1 << 70
 Make = Callable[..., Any]
 
@@ -108,6 +109,11 @@ def taken(reader: Runner, decode: Callable[[bytes], Any] | None = pickle.loads) 
         assert reader.pending is None, "it was given away"
         return found
     pytest.fail(f"nothing comes, as the result is {reader.result}")
+
+
+def all_taken(reader: Runner, decode: Callable[[bytes], Any] | None = None) -> list[Any]:
+    """All that there is; where it does not end, more than there can be."""
+    return list(itertools.islice(map(reader.receive, itertools.repeat(decode)), FAR_TOO_MANY))
 
 
 def nothing(reader: Runner, decode: Callable[[bytes], Any] | None = pickle.loads, *timeout: float) -> int:
@@ -242,9 +248,22 @@ def apply(side: Side, model: Model, operation: tuple[Any, ...]) -> None:
             side.segment.frame(block)[offset] = model.frames[block][offset] = value
 
 
+PENDING: Final[list[tuple[Any, ...]]] = [
+    *[("send", PICKLE, b"1"), ("send", PICKLE, b"2")],
+    *[("receive", 0, decodes) for decodes in ("fails", "not at all", "fails")],
+    *[("begin", 0), ("receive", 0, "as text"), ("abort", 0), ("in use", 0), ("receive", 0, "as text"), ("not in use", 0)],
+    *[("receive", 0, decodes) for decodes in ("as text", "fails")],
+    *[("take", 0), ("receive", 0, "as text"), ("receive", 1, "fails"), ("receive", 1, "fails"), ("receive", 1, "as text")],
+    *[("send", BYTES, b"3"), ("receive", 0, "fails"), ("receive", 1, "fails"), ("receive", 1, "fails")],
+    *[("begin", 1), ("take", 1), ("receive", 1, "as text"), ("finish", 1), ("receive", 1, "as text"), ("receive", 0, "fails")],
+]
+"""What can be done while a message is pending, and what comes of it."""
+
+
 @needs_extension
 @settings(deadline=None)
 @given(st.lists(OPERATION, max_size=25))
+@example(PENDING)
 def test_both_backends_do_what_lists_and_counts_say_and_leave_the_same_bytes(operations: list[tuple[Any, ...]]) -> None:
     sides = [Side(make, Layout(READERS, CHUNK, BLOCKS)) for make in (bind_native, bind_python)]
     models = [Model(), Model()]
@@ -511,7 +530,7 @@ def test_interrupted_messages_are_sent_once(make_side: MakeSide) -> None:
     writer, reader = side.writer, side.readers[0]
     data = [b"0"]
     for outcome in sweep(lambda: writer.send(BYTES, data[0]), *(["send"] if isinstance(writer, PythonRunner) else [])):
-        got = list(map(reader.receive, itertools.repeat(None)))
+        got = all_taken(reader)
         assert got == data if outcome.returned else got in ([], data)
         assert not writer.in_use
         data[0] = b"%d" % (int(data[0]) + 1)
@@ -537,7 +556,7 @@ def test_interrupted_messages_are_received_once_and_in_order(make_side: MakeSide
         assert not reader.in_use
     assert expected > 0
     expected += box[0] is not None
-    assert list(map(reader.receive, itertools.repeat(pickle.loads))) == list(range(expected, upcoming))
+    assert all_taken(reader, pickle.loads) == list(range(expected, upcoming))
 
 
 def variables_of(function: Any) -> dict[str, Any]:
@@ -600,7 +619,7 @@ def test_a_fence_that_was_interrupted_does_not_hold_up_the_next(who: str, call: 
                 writer.send(BYTES, b"%d" % number)
             if reader.pending is not None:
                 assert (reader.pending, reader.pending_kind, box) == (b"%d" % number, BYTES, [None])
-            got = list(map(reader.receive, itertools.repeat(None)))
+            got = all_taken(reader)
             assert (got if box[0] is None else [box[0], *got]) == [b"%d" % number]
             assert (reader.pending, reader.done(), writer.done()) == (None, number + 1, number + 1)
             number += 1
