@@ -195,6 +195,8 @@ def test_weakly_ordered_processor_is_refused_to_python(make_ring: MakeRing, monk
         *((-1, call, ()) for call in ("dequeue", "recv_bytes", "read", "acquire_read")),
         *((0, call, (1,)) for call in ("enqueue", "send_bytes", "evict")),
         *((0, call, ()) for call in ("resume", "acquire_write")),
+        *((-1, call, (0,)) for call in ("dequeue", "recv_bytes")),
+        *((0, call, arguments) for call in ("enqueue", "send_bytes") for arguments in ((b"1",), (b"1", 0))),
     ],
 )
 def test_wrong_side_is_told_so(rank: int, call: str, arguments: tuple[object, ...], make_ring: MakeRing) -> None:
