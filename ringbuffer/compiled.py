@@ -40,8 +40,8 @@ an interrupt has kept its reader, is ``pending``.
 Limits: compiled Python has no say in the ordering of its accesses; each is a single byte, word or number or, for several
 flags, a run of bytes in no particular order. That is enough on processors with total store order (x86-64); :func:`bind`
 refuses the others, unless the extension is there. A fence is a lock of its own, taken and given back by turns: on those
-processors either is a locked instruction, and thus a full fence. An interrupt may leave the word of an actor that is awake at 0; that costs
-the other side one needless system call.
+processors either is a locked instruction, and thus a full fence. An interrupt may leave the word of an actor that is awake at
+0; that costs the other side one needless system call.
 """
 
 from __future__ import annotations
