@@ -447,8 +447,9 @@ def test_while_a_message_is_decoded_nothing_else_goes_through(make_side: MakeSid
     assert nothing(reader) == WAIT
 
 
-def test_no_message_goes_through_where_the_runner_is_used_otherwise(make_side: MakeSide) -> None:
-    side = make_side(1)
+@pytest.mark.parametrize("readers", [1, 3])
+def test_no_message_goes_through_where_the_runner_is_used_otherwise(readers: int, make_side: MakeSide) -> None:
+    side = make_side(readers)
     writer, reader = side.writer, side.readers[0]
     before = side.everything()
     writer.is_in_use = reader.is_in_use = True
@@ -462,9 +463,12 @@ def test_no_message_goes_through_where_the_runner_is_used_otherwise(make_side: M
         end.release()
         end.release()
     assert [writer.send(BYTES, b""), nothing(reader)] == [BUSY, BUSY]
-    for call in (writer.begin, reader.begin, partial(writer.rest, 0), partial(reader.resume, 0)):
-        with pytest.raises(ValueError, match="released"):
-            call()
+    before = side.everything()
+    for end in (writer, reader):
+        for call in (end.begin, end.finish, partial(end.rest, 0), partial(end.resume, 0)):
+            with pytest.raises(ValueError, match="released"):
+                call()
+    assert side.everything() == before
     writer.rouse()
 
 
