@@ -392,8 +392,8 @@ _PLACES: Final = (
     "    def is_held():",
     "        return held",
     "    def let_go():",
-    "        nonlocal held",
-    "        held = True",
+    "        nonlocal held, entry_at",
+    "        held, entry_at = True, RELEASED",
 )
 """Calls around those that run rows. ``look``: look once, and do not hold what was found; ``let_go``: from here on no message
-goes through."""
+goes through, and whoever asks where the flags of a block are is told that they are released."""

@@ -280,6 +280,13 @@ def _flat(data: Buffer) -> memoryview | bytes:
     return view.cast("B") if view.nbytes else b""
 
 
+class _Released:
+    """Stands in the place of where the flags are, once the memory was let go of: the mapping itself may stay, for others."""
+
+    def __getitem__(self, _: int) -> int:
+        raise ValueError("this runner was released, and its memory is not its own any more")
+
+
 _monotonic, _yield = time.monotonic, os.sched_yield
 _GLOBALS: Final[dict[str, Any]] = {
     "WAIT": WAIT,
@@ -292,6 +299,7 @@ _GLOBALS: Final[dict[str, Any]] = {
     "WHOLE_BYTES": WHOLE << _PART_AT | BYTES,
     "COPY_MAX_BYTES": COPY_MAX_BYTES,
     "FRAME_BYTES": FRAME_BYTES,
+    "RELEASED": _Released(),
     "pack": FRAME.pack_into,
     "flat": _flat,
 }

@@ -394,7 +394,7 @@ def test_fewer_readers_than_all_are_counted_in_the_plain_form() -> None:
 def test_all_read_flags_are_stored_with_the_value_that_the_row_names(variant: Variant, plain: str, stepping: int) -> None:
     program = variant.programs[0]
     assert f"read_of[index][:] = {plain}  # W5" in compile_program(program, 3)
-    assert f"flags[1] = flags[2] = {stepping}  # W5" in compile_program(program, 2)
+    assert f"mapping[at + 1 + 0] = mapping[at + 1 + 1] = {stepping}  # W5" in compile_program(program, 2)
     assert f"read_of[index][rank] = {stepping}  # W5" in compile_program(program, 3, stepping=True)
 
 
@@ -415,13 +415,23 @@ def test_all_read_flags_are_stored_with_the_value_that_the_row_names(variant: Va
             "if read_of[index][:-1].tobytes().count(0) <= 1:  # W2",
             "while todo and zeros <= 1:",
         ),
-        (PROTOCOL.retargeted("W2", "written"), 0, "if flags[0]:  # W2", "if flags[0]:  # W2"),
+        (PROTOCOL.retargeted("W2", "written"), 0, "if mapping[at]:  # W2", "if mapping[at]:  # W2"),
         (PROTOCOL.retargeted("W6", "each"), 0, "read_of[index][:] = ones  # W6", "read_of[index][rank] = 1  # W6"),
-        (PROTOCOL.retargeted("R1", "neighbour"), 1, "if flags[own % 4 + 1]:  # R1", "if flags[own % 4 + 1]:  # R1"),
-        (PROTOCOL.retargeted("R4", "neighbour"), 1, "flags[own % 4 + 1] = 1  # R4", "flags[own % 4 + 1] = 1  # R4"),
+        (
+            PROTOCOL.retargeted("R1", "neighbour"),
+            1,
+            "if mapping[at + own % 4 + 1]:  # R1",
+            "if mapping[at + own % 4 + 1]:  # R1",
+        ),
+        (
+            PROTOCOL.retargeted("R4", "neighbour"),
+            1,
+            "mapping[at + own % 4 + 1] = 1  # R4",
+            "mapping[at + own % 4 + 1] = 1  # R4",
+        ),
         (PROTOCOL.retargeted("R1", "each"), 1, "if read_of[index] == ones:  # R1", "todo, zeros = set(range(4)), 0"),
         (PROTOCOL.advancing("writer", 2), 0, "index = following[following[index]]", "index = following[following[index]]"),
-        (PROTOCOL.flipped("R4"), 1, "flags[own] = 0  # R4", "flags[own] = 0  # R4"),
+        (PROTOCOL.flipped("R4"), 1, "mapping[at + own] = 0  # R4", "mapping[at + own] = 0  # R4"),
     ],
     ids=str,
 )
@@ -582,7 +592,7 @@ def stretches(function: Callable[..., object]) -> list[list[str]]:
             found.append([])
         if instruction.opname in STORES:
             found[-1].append("store")
-        elif instruction.opname == "STORE_DEREF":
+        elif instruction.opname == "STORE_DEREF" or (instruction.opname, instruction.argval) == ("STORE_FAST", "is_taken"):
             found[-1].append(instruction.argval)
     return [stores for stores in found if "index" in stores]
 
@@ -603,15 +613,15 @@ def test_no_interrupt_comes_between_the_last_store_and_the_move_to_the_next_bloc
 
 
 @pytest.mark.parametrize("rank", [-1, 0], ids=["writer", "reader"])
-def test_no_interrupt_comes_between_mark_note_move_and_the_message_that_is_kept(
+def test_no_interrupt_comes_between_mark_note_move_and_the_message_that_is_taken(
     segments: tuple[Segment, Segment], rank: int
 ) -> None:
     with bound(executed(PROTOCOL.writer if rank == -1 else PROTOCOL.reader), segments[0], rank) as rows:
         (finish,) = stretches(rows.finish)
         assert finish[finish.index("index") - 2 :] == ["store", "store", "index", "done"], "flag and note, in any order"
         (message,) = stretches(rows.send if rank == -1 else rows.receive)
-        kept = [] if rank == -1 else ["store", "store"]
-        assert message[message.index("index") - 2 :] == ["store", "store", "index", "done", *kept]
+        taken = [] if rank == -1 else ["is_taken"]
+        assert message[message.index("index") - 2 :] == ["store", "store", "index", "done", *taken]
 
 
 @UNTIMED

@@ -25,6 +25,7 @@ from support import (
 
 from ringbuffer import ShmRingBuffer, ShmRingBufferIO
 from ringbuffer.codec.frames import Frame
+from ringbuffer.endpoint.refusals import NOTHING
 from ringbuffer.errors import (
     BlockEscapedError,
     DecodeError,
@@ -194,6 +195,8 @@ def test_weakly_ordered_processor_is_refused_to_python(make_ring: MakeRing, monk
         *((-1, call, ()) for call in ("dequeue", "recv_bytes", "read", "acquire_read")),
         *((0, call, (1,)) for call in ("enqueue", "send_bytes", "evict")),
         *((0, call, ()) for call in ("resume", "acquire_write")),
+        *((-1, call, (0,)) for call in ("dequeue", "recv_bytes")),
+        *((0, call, arguments) for call in ("enqueue", "send_bytes") for arguments in ((b"1",), (b"1", 0))),
     ],
 )
 def test_wrong_side_is_told_so(rank: int, call: str, arguments: tuple[object, ...], make_ring: MakeRing) -> None:
@@ -380,6 +383,46 @@ def test_message_that_cannot_be_unpickled_is_consumed(make_ring: MakeRing) -> No
     assert other.dequeue(timeout=0) == "next"
     assert_goes_on(writer, reader, other)
     ring.close()
+
+
+@pytest.mark.usefixtures("backend")
+@pytest.mark.parametrize("way", ["fast", "slow"])
+@pytest.mark.parametrize("timeout", [None, 0])
+def test_end_of_an_iteration_while_a_message_is_decoded_is_an_error_like_any_other(
+    timeout: float | None, way: str, make_ring: MakeRing
+) -> None:
+    """Where the runner has nothing to give, it says so by the same exception."""
+    writer, reader = ends_of(make_ring(max_chunk_bytes=200, max_chunks=4))
+    with pytest.raises(WaitTimeoutError):
+        reader.dequeue(timeout=0)  # the last that the runner said is that it has waited
+    writer.enqueue("opens the fast way")
+    assert reader.dequeue(timeout=0) == "opens the fast way"
+    errors: list[Exception] = [StopIteration("inside")] * 2
+
+    def stop() -> str:
+        if errors:
+            raise errors.pop()
+        return "decoded after all"
+
+    Calling.call = stop
+    raw = pickle.dumps(Calling("unpickled"), 5)
+    for message in (Calling("unpickled"), "next", Calling("unpickled"), "last"):
+        writer.enqueue(message, timeout=0)
+    if way == "slow":
+        reader._objects = reader._messages = NOTHING
+    with pytest.raises(DecodeError, match="StopIteration: inside") as caught:
+        reader.dequeue(timeout)
+    assert (caught.value.raw, errors) == (raw, [])
+    assert isinstance(caught.value.__cause__, StopIteration)
+    assert (reader._runner.pending, reader._runner.in_use, reader._runner.done()) == (None, False, 2)
+    assert reader.dequeue(timeout) == "next"
+    errors.append(StopIteration("of somebody else, who came just then"))
+    if way == "slow":
+        reader._objects = reader._messages = NOTHING
+    assert reader.dequeue(timeout) == "decoded after all", "each is tried twice"
+    assert (reader._runner.pending, errors) == (None, [])
+    assert reader.dequeue(timeout) == "last"
+    assert_goes_on(writer, reader)
 
 
 def test_shorter_message_does_not_uncover_a_longer_one(make_ring: MakeRing) -> None:

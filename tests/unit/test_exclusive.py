@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -12,8 +12,9 @@ from support import LONG_SECONDS, Background, Calling, MakeRing, assert_goes_on,
 
 from ringbuffer import ShmRingBufferIO
 from ringbuffer.codec.frames import BYTES
-from ringbuffer.compiled import BUSY
+from ringbuffer.compiled import BUSY, WAIT
 from ringbuffer.endpoint import usage, waiter
+from ringbuffer.endpoint.refusals import NOTHING
 from ringbuffer.errors import ClosedError, EndpointBusyError, FrameError, WaitCancelledError, WaitTimeoutError
 from ringbuffer.memory import participants
 from ringbuffer.memory.backend import PYTHON, VARIABLE
@@ -36,6 +37,14 @@ WAITING = [
 ]
 """The calls that wait, each with the rank of a side that makes it."""
 SIDES = [*WAITING, (-1, "resume"), (-1, "evict")]
+AT_ONCE = [(-1, "enqueue"), (-1, "send_bytes"), (0, "dequeue"), (0, "recv_bytes")]
+"""Those that go the fast way first."""
+
+
+def at_once(end: ShmRingBufferIO, use: str, timeout: float | None) -> object:
+    """One of those calls, which has what it needs."""
+    arguments = (b"two",) if end.reader_rank == -1 else ()
+    return getattr(end, use)(*arguments, timeout=timeout)
 
 
 def leave(end: ShmRingBufferIO) -> None:
@@ -280,12 +289,14 @@ def test_close_while_an_object_is_encoded_refuses_it(what: str, make_ring: MakeR
         writer.enqueue(Calling("pickled"))
 
 
-@pytest.mark.parametrize(("rank", "use"), [(-1, "enqueue"), (0, "dequeue")])
+@pytest.mark.usefixtures("backend")
+@pytest.mark.parametrize(("rank", "use"), AT_ONCE)
 def test_close_while_arguments_are_checked_refuses_them(rank: int, use: str, make_ring: MakeRing) -> None:
     """The other thread's ``close`` may come at any call that the method makes; here it comes at the first of them."""
     ring = make_ring()
     ends = {rank: ShmRingBufferIO(ring, rank) for rank in (-1, 0)}
-    ends[-1].enqueue("one")
+    ends[-1].send_bytes(b"one")
+    before = state(ring)
 
     def closing(method: str) -> Callable[..., Any]:
         def close_then_compare(*arguments: object) -> Any:
@@ -296,9 +307,9 @@ def test_close_while_arguments_are_checked_refuses_them(rank: int, use: str, mak
 
     comparisons = ("__lt__", "__le__", "__gt__", "__ge__", "__float__")
     closing_number = type("closing_number", (float,), {method: closing(method) for method in comparisons})
-    arguments: tuple[object, ...] = ("two",) if rank == -1 else ()
     with pytest.raises(ClosedError, match=ring.name):
-        getattr(ends[rank], use)(*arguments, timeout=closing_number(0))
+        at_once(ends[rank], use, closing_number(0))
+    assert state(ring) == before
 
 
 @pytest.mark.usefixtures("backend")
@@ -309,23 +320,124 @@ def test_call_that_found_it_open_does_nothing_once_it_is_being_closed(
     """A thread can be held up just before it runs the rows, until another gives the role up, or longer."""
     ring = make_ring()
     ends = dict(zip((-1, 0), ends_of(ring), strict=True))
+    if rank == 0:
+        with pytest.raises(WaitTimeoutError):
+            ends[0].recv_bytes(timeout=0)
+        ends[-1].send_bytes(b"opens the fast way")
+        assert ends[0].recv_bytes(timeout=0) == b"opens the fast way"
+        assert ends[0]._runner.result == WAIT, "the last that the runner said"
     ends[-1].send_bytes(b"one")
-    runner, give_up = ends[rank]._runner, participants.Role.leave
+    end, runner, give_up = ends[rank], ends[rank]._runner, participants.Role.leave
+    send, objects, messages = end._send, end._objects, end._messages
     came: list[object] = []
 
     def leave_later(role: participants.Role) -> None:
-        before = state(ring)
-        came.append(runner.send(BYTES, b"two", None) if rank == -1 else runner.receive(None, None))
+        before = state(ring), runner.done()
+        if rank == -1:
+            came.append(send(BYTES, b"two", None))
+        else:
+            for fast in (objects, messages, map(runner.receive, (None,), (0,))):
+                came.extend((list(fast), runner.result))
         came.append(runner.seek(0, 0.0))
-        assert state(ring) == before
+        assert (state(ring), runner.done()) == before
         give_up(role)
 
     monkeypatch.setattr(participants.Role, "leave", leave_later)
-    ends[rank].close()
-    assert came == [BUSY if rank == -1 else runner, BUSY]
+    end.close()
+    assert came == [*([BUSY] if rank == -1 else 3 * [[], BUSY]), BUSY]
     assert runner.in_use
-    ends[rank].close()
-    assert len(came) == 2
+    end.close()
+    assert len(came) == (2 if rank == -1 else 7)
+
+
+@pytest.mark.usefixtures("backend")
+@pytest.mark.parametrize(("rank", "use"), AT_ONCE)
+def test_call_that_was_held_up_before_its_rows_says_that_it_was_closed(rank: int, use: str, make_ring: MakeRing) -> None:
+    """It finds out by the rows that do not run, and tests nothing itself, so another thread can close it up to there."""
+    ring = make_ring()
+    ends = dict(zip((-1, 0), ends_of(ring), strict=True))
+    ends[-1].send_bytes(b"one")
+    end, send, objects, before = ends[rank], ends[rank]._send, ends[rank]._objects, state(ring)
+    came: list[object] = []
+
+    def send_later(*arguments: object) -> int:
+        end.close()
+        came.append(send(*arguments))
+        return BUSY
+
+    def receive_later() -> Iterator[object]:
+        end.close()
+        came.extend(objects)
+        yield from ()
+
+    if rank == -1:
+        end._send = send_later
+    else:
+        end._objects = end._messages = receive_later()
+    with pytest.raises(ClosedError, match=f"of ring {ring.name} is closed"):
+        at_once(end, use, None)
+    assert came == ([BUSY] if rank == -1 else [])
+    assert state(ring) == before
+
+
+@pytest.mark.usefixtures("backend")
+@pytest.mark.parametrize(("rank", "on"), [(0, "decodes"), (0, "decodes slowly"), (0, "waits"), (-1, "waits")])
+def test_close_that_a_call_has_refused_shuts_the_endpoint_all_the_same(
+    rank: int, on: str, make_ring: MakeRing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other call goes on to its end, which opens nothing; from then on it remains to be closed, and nothing else."""
+    monkeypatch.setattr(usage, "LEAVE_SECONDS", 0.0)
+    monkeypatch.setattr(waiter, "SLICE_SECONDS", 100 * LONG_SECONDS)  # the call does not look round
+    ring = make_ring(max_chunks=2)
+    ends = dict(zip((-1, 0), ends_of(ring), strict=True))
+    end, inside, go_on = ends[rank], threading.Event(), threading.Event()
+
+    def stop() -> str:
+        inside.set()
+        assert go_on.wait(LONG_SECONDS)
+        return "one"
+
+    def assert_shut() -> None:
+        before = state(ring), end._runner.done()
+        for use in (use for one, use in SIDES if one == rank):
+            with pytest.raises(ClosedError, match=f"of ring {ring.name} is closed"):
+                USES[use](end)
+        for use in (use for one, use in AT_ONCE if one == rank):
+            with pytest.raises(ClosedError, match=f"of ring {ring.name} is closed"):
+                at_once(end, use, 0)
+        assert (state(ring), end._runner.done()) == before
+
+    if on == "waits":
+        monkeypatch.setattr(end._waiter, "rouse", lambda: None)
+        if rank == -1:
+            for message in (b"0", b"1"):
+                end.send_bytes(message)
+        thread = Background(lambda: end.send_bytes(b"2") if rank == -1 else end.recv_bytes())
+        lies_down(ring, rank)
+    else:
+        Calling.call = stop
+        ends[-1].enqueue(Calling("unpickled"))
+        if on == "decodes slowly":
+            end._objects = end._messages = NOTHING
+        thread = Background(end.dequeue)
+        assert inside.wait(LONG_SECONDS)
+    with pytest.raises(EndpointBusyError, match="still inside a call"):
+        end.close()
+    assert_shut()
+    go_on.set()
+    if on == "waits":
+        if rank == -1:
+            assert ends[0].recv_bytes(timeout=0) == b"0"
+        else:
+            ends[-1].send_bytes(b"one")
+    assert thread.outcome() == (None if rank == -1 else b"one" if on == "waits" else "one")
+    if rank == -1:
+        assert [ends[0].recv_bytes(timeout=0) for _ in range(2)] == [b"1", b"2"]
+    else:
+        ends[-1].send_bytes(b"not received")
+    assert_shut()
+    end.close()
+    assert end._is_closed
 
 
 def test_call_that_comes_just_before_another_keeps_it_out(make_ring: MakeRing, monkeypatch: pytest.MonkeyPatch) -> None:

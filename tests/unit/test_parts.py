@@ -16,6 +16,7 @@ from support import MakeRing, Unloadable, assert_goes_on, ends_of
 
 from ringbuffer import ShmRingBuffer, ShmRingBufferIO
 from ringbuffer.codec.frames import Frame
+from ringbuffer.endpoint.refusals import NOTHING
 from ringbuffer.errors import BlockEscapedError, DecodeError, EndpointBusyError, FrameError, WaitTimeoutError
 from ringbuffer.protocol import ORIGINAL, PROTOCOL, Variant
 
@@ -226,18 +227,20 @@ def test_message_that_is_kept_comes_first_and_to_a_call_that_can_give_it(
     way: str, make_ring: MakeRing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An interrupt came between its mark and its return."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
     writer, reader = ends_of(make_ring(1, LIMIT, 4))
     sent = ["large", data_of(2 * LIMIT)] if way == "assembled" else ["small"]
     for take in ("dequeue", "read"):
         writer.enqueue(sent, timeout=0)
         if way == "pending":
-            next(reader._objects)  # and here the interrupt comes
+            with pytest.raises(KeyboardInterrupt):
+                reader._runner.receive(interrupt)
+            assert reader._runner.pending is not None
         else:
-
-            def interrupt() -> None:
-                raise KeyboardInterrupt
-
-            reader._objects = reader._messages = reader._nothing
+            reader._objects = reader._messages = NOTHING
             with monkeypatch.context() as patched:
                 patched.setattr(reader._inbox, "forget", interrupt)
                 with pytest.raises(KeyboardInterrupt):

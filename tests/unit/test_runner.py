@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import array
 import contextlib
+import dis
 import gc
 import itertools
+import linecache
 import os
 import pickle
 import signal
@@ -18,10 +20,11 @@ import time
 import weakref
 from collections.abc import Callable, Iterator
 from functools import partial
+from types import CodeType
 from typing import Any, Final
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from interrupting import sweep
 from support import LONG_SECONDS, Background, in_child, needs_extension
@@ -48,6 +51,7 @@ from ringbuffer.protocol import PROTOCOL, Table, resolve
 from ringbuffer.protocol.waking import executed
 
 READERS, CHUNK, BLOCKS = 2, 64, 2
+FAR_TOO_MANY: Final = 100
 HUGE: Final = 1 << 70
 Make = Callable[..., Any]
 
@@ -100,16 +104,25 @@ def make_side(request: pytest.FixtureRequest) -> Iterator[MakeSide]:
 
 
 def taken(reader: Runner, decode: Callable[[bytes], Any] | None = pickle.loads) -> Any:
-    """What an endpoint does: receive, and say that the message has arrived."""
-    found = reader.receive(decode)
-    assert found is not reader, reader.result
-    reader.pending = None
-    return found
+    """What an endpoint does: the message is taken by a ``for``, and belongs to it."""
+    for found in map(reader.receive, (decode,)):
+        assert reader.pending is None, "it was given away"
+        return found
+    pytest.fail(f"nothing comes, as the result is {reader.result}")
 
 
-def nothing(reader: Runner, decode: Callable[[bytes], Any] | None = pickle.loads) -> int:
+def all_taken(reader: Runner, decode: Callable[[bytes], Any] | None = None) -> list[Any]:
+    """All that there is; where it does not end, more than there can be."""
+    return list(itertools.islice(map(reader.receive, itertools.repeat(decode)), FAR_TOO_MANY))
+
+
+def nothing(reader: Runner, decode: Callable[[bytes], Any] | None = pickle.loads, *timeout: float) -> int:
     """Why nothing comes."""
-    assert reader.receive(decode) is reader
+    pending = reader.pending
+    with pytest.raises(StopIteration) as caught:
+        reader.receive(decode, *timeout)
+    assert caught.value.args == ()
+    assert reader.pending is pending, "nothing was taken"
     result: int = reader.result
     return result
 
@@ -118,14 +131,25 @@ def nothing(reader: Runner, decode: Callable[[bytes], Any] | None = pickle.loads
 
 OPERATION = st.one_of(
     st.tuples(st.just("send"), st.sampled_from([0, PICKLE, BYTES, 3, 2**32 - 1]), st.binary(max_size=CHUNK + 2)),
-    st.tuples(st.just("receive"), st.integers(0, READERS - 1), st.booleans()),
+    st.tuples(st.just("receive"), st.integers(0, READERS - 1), st.sampled_from(["as text", "fails", "not at all"])),
     st.tuples(st.sampled_from(["take", "begin", "finish", "abort", "in use", "not in use"]), st.integers(-1, READERS - 1)),
     st.tuples(st.just("damage"), st.integers(0, BLOCKS - 1), st.integers(0, FRAME_BYTES - 1), st.integers(0, 255)),
 )
 
 
+FAILED: Final = "it cannot be decoded"
+"""What comes of receiving a message for which ``decode`` raises."""
+
+
 def as_text(data: bytes) -> str:
     return data.hex()
+
+
+def failing(_: bytes) -> str:
+    raise ArithmeticError
+
+
+DECODES: Final[dict[str, Callable[[bytes], str] | None]] = {"as text": as_text, "fails": failing, "not at all": None}
 
 
 class Model:
@@ -166,25 +190,38 @@ class Model:
         self.finish(0)
         return FOUND
 
-    def receive(self, who: int, decodes: bool) -> object:
-        """The message, or the number that says why there is none."""
+    def receive(self, who: int, decodes: str) -> object:
+        """The message, or the number that says why there is none, or :data:`FAILED`: then, and only then, it is pending."""
         if self.held[who] or self.in_use[who]:
             return BUSY
-        if self.pending[who] is None:
+        message = self.pending[who]
+        if message is None:
             if self.begin(who) == WAIT:
                 return WAIT
             block = self.done[who] % BLOCKS
             sequence, length, kind, part, total = FRAME.unpack(self.frames[block])
             good = (sequence, part, total) == (self.done[who], WHOLE, length) and length <= CHUNK
-            if not good or kind not in (PICKLE, BYTES) or (kind == PICKLE and not decodes):
+            if not good or kind not in (PICKLE, BYTES) or (kind == PICKLE and decodes == "not at all"):
                 return FOUND
-            self.pending[who] = kind, bytes(self.payloads[block][:length])
+            message = kind, bytes(self.payloads[block][:length])
             self.finish(who)
-        message = self.pending[who]
-        assert message is not None
-        if message[0] == PICKLE:
-            return as_text(message[1]) if decodes else FOUND
-        return message[1]
+        kind, data = message
+        if kind == PICKLE and decodes == "not at all":
+            return FOUND
+        self.pending[who] = message if kind == PICKLE and decodes == "fails" else None
+        if self.pending[who] is not None:
+            return FAILED
+        return as_text(data) if kind == PICKLE else data
+
+
+def came(reader: Runner, decodes: str) -> object:
+    """What the model says, of the runner."""
+    try:
+        return reader.receive(DECODES[decodes])
+    except StopIteration:
+        return reader.result
+    except ArithmeticError:
+        return FAILED
 
 
 def apply(side: Side, model: Model, operation: tuple[Any, ...]) -> None:
@@ -194,9 +231,7 @@ def apply(side: Side, model: Model, operation: tuple[Any, ...]) -> None:
         case "send", kind, data:
             assert side.writer.send(kind, data) == model.send(kind, data)
         case "receive", rank, decodes:
-            reader = side.readers[rank]
-            found, expected = reader.receive(as_text if decodes else None), model.receive(1 + rank, decodes)
-            assert (reader.result if found is reader else found) == expected
+            assert came(side.readers[rank], decodes) == model.receive(1 + rank, decodes)
         case "take", rank:
             if rank >= 0:
                 ends[1 + rank].pending = model.pending[1 + rank] = None
@@ -213,9 +248,22 @@ def apply(side: Side, model: Model, operation: tuple[Any, ...]) -> None:
             side.segment.frame(block)[offset] = model.frames[block][offset] = value
 
 
+PENDING: Final[list[tuple[Any, ...]]] = [
+    *[("send", PICKLE, b"1"), ("send", PICKLE, b"2")],
+    *[("receive", 0, decodes) for decodes in ("fails", "not at all", "fails")],
+    *[("begin", 0), ("receive", 0, "as text"), ("abort", 0), ("in use", 0), ("receive", 0, "as text"), ("not in use", 0)],
+    *[("receive", 0, decodes) for decodes in ("as text", "fails")],
+    *[("take", 0), ("receive", 0, "as text"), ("receive", 1, "fails"), ("receive", 1, "fails"), ("receive", 1, "as text")],
+    *[("send", BYTES, b"3"), ("receive", 0, "fails"), ("receive", 1, "fails"), ("receive", 1, "fails")],
+    *[("begin", 1), ("take", 1), ("receive", 1, "as text"), ("finish", 1), ("receive", 1, "as text"), ("receive", 0, "fails")],
+]
+"""What can be done while a message is pending, and what comes of it."""
+
+
 @needs_extension
 @settings(deadline=None)
 @given(st.lists(OPERATION, max_size=25))
+@example(PENDING)
 def test_both_backends_do_what_lists_and_counts_say_and_leave_the_same_bytes(operations: list[tuple[Any, ...]]) -> None:
     sides = [Side(make, Layout(READERS, CHUNK, BLOCKS)) for make in (bind_native, bind_python)]
     models = [Model(), Model()]
@@ -225,6 +273,9 @@ def test_both_backends_do_what_lists_and_counts_say_and_leave_the_same_bytes(ope
                 apply(side, model, operation)
                 assert [end.done() for end in (side.writer, *side.readers)] == model.done
                 assert [side.position(rank) for rank in range(-1, READERS)] == model.done
+                assert [
+                    None if end.pending is None else (PICKLE, end.pending) for end in (side.writer, *side.readers)
+                ] == model.pending
                 assert [bytes(side.frame(block)) for block in range(BLOCKS)] == [
                     bytes(frame + payload) for frame, payload in zip(model.frames, model.payloads, strict=True)
                 ]
@@ -340,31 +391,44 @@ def test_bytes_of_any_length_and_pickles_up_to_a_length_are_received_at_once(mak
         assert taken(side.readers[0], bytes) == data
 
 
-def test_a_message_is_pending_until_it_is_taken(make_side: MakeSide) -> None:
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ArithmeticError, StopIteration])
+def test_a_message_is_pending_while_it_cannot_be_decoded(error: type[BaseException], make_side: MakeSide) -> None:
     side = make_side(1)
     reader = side.readers[0]
     said: list[bytes] = []
 
     def failing(data: bytes) -> object:
         said.append(data)
-        raise KeyboardInterrupt
+        raise error("of the message")
 
     side.writer.send(PICKLE, pickle.dumps(["one"]))
     side.writer.send(BYTES, b"two")
-    for _ in range(2):
-        with pytest.raises(KeyboardInterrupt):
+    for number in range(2):
+        with pytest.raises(error, match="of the message"):
             reader.receive(failing)
         assert not reader.in_use
-    assert said == [pickle.dumps(["one"])] * 2
-    assert (reader.pending, reader.pending_kind, reader.done()) == (said[0], PICKLE, 1)
+        assert said == [pickle.dumps(["one"])] * (1 + number)
+        assert (reader.pending, reader.pending_kind, reader.done()) == (said[0], PICKLE, 1)
     assert nothing(reader, None) == FOUND, "it is a pickle, and not to be decoded"
+    assert [reader.begin(), reader.abort()] == [FOUND, ENDED], "and no block was held"
     before = side.everything()
-    assert reader.receive(pickle.loads) == reader.receive(pickle.loads) == ["one"]
-    assert side.everything() == before
-    reader.pending = None
-    assert reader.receive(None) is reader.pending
-    assert (taken(reader, None), reader.pending_kind) == (b"two", BYTES)
+    assert taken(reader) == ["one"]
+    assert side.everything() == before, "it was marked as read before"
+    assert taken(reader, None) == b"two"
     assert nothing(reader) == WAIT
+
+
+def test_a_message_that_was_pending_is_passed_over_where_its_reader_says_so(make_side: MakeSide) -> None:
+    side = make_side(1)
+    reader = side.readers[0]
+    for decodes in ("fails", "as text", "fails"):
+        side.writer.send(PICKLE, b"not read")
+        side.writer.send(PICKLE, b"read")
+        assert [came(reader, "fails"), reader.pending] == [FAILED, b"not read"]
+        reader.pending = None
+        assert came(reader, decodes) == (FAILED if decodes == "fails" else as_text(b"read"))
+        reader.pending = None
+        assert nothing(reader) == WAIT
 
 
 def test_while_a_message_is_decoded_nothing_else_goes_through(make_side: MakeSide) -> None:
@@ -383,8 +447,9 @@ def test_while_a_message_is_decoded_nothing_else_goes_through(make_side: MakeSid
     assert nothing(reader) == WAIT
 
 
-def test_no_message_goes_through_where_the_runner_is_used_otherwise(make_side: MakeSide) -> None:
-    side = make_side(1)
+@pytest.mark.parametrize("readers", [1, 3])
+def test_no_message_goes_through_where_the_runner_is_used_otherwise(readers: int, make_side: MakeSide) -> None:
+    side = make_side(readers)
     writer, reader = side.writer, side.readers[0]
     before = side.everything()
     writer.is_in_use = reader.is_in_use = True
@@ -398,9 +463,12 @@ def test_no_message_goes_through_where_the_runner_is_used_otherwise(make_side: M
         end.release()
         end.release()
     assert [writer.send(BYTES, b""), nothing(reader)] == [BUSY, BUSY]
-    for call in (writer.begin, reader.begin, partial(writer.rest, 0), partial(reader.resume, 0)):
-        with pytest.raises(ValueError, match="released"):
-            call()
+    before = side.everything()
+    for end in (writer, reader):
+        for call in (end.begin, end.finish, partial(end.rest, 0), partial(end.resume, 0)):
+            with pytest.raises(ValueError, match="released"):
+                call()
+    assert side.everything() == before
     writer.rouse()
 
 
@@ -450,11 +518,12 @@ def sent(writer: Runner, data: bytes) -> bool:
 def received(reader: Runner) -> Any:
     """As an endpoint that waits: rest, and receive."""
     deadline = time.monotonic() + LONG_SECONDS
-    while (found := reader.receive(None)) is reader and time.monotonic() < deadline:
+    while time.monotonic() < deadline:
+        for found in map(reader.receive, (None,)):
+            return found
         if reader.rest(LONG_SECONDS) == FOUND:
             reader.abort()
-    reader.pending = None
-    return found
+    pytest.fail("it does not come")
 
 
 # Interrupts.
@@ -465,9 +534,7 @@ def test_interrupted_messages_are_sent_once(make_side: MakeSide) -> None:
     writer, reader = side.writer, side.readers[0]
     data = [b"0"]
     for outcome in sweep(lambda: writer.send(BYTES, data[0]), *(["send"] if isinstance(writer, PythonRunner) else [])):
-        got = []
-        while reader.receive(None) is not reader:
-            got.append(taken(reader, None))
+        got = all_taken(reader)
         assert got == data if outcome.returned else got in ([], data)
         assert not writer.in_use
         data[0] = b"%d" % (int(data[0]) + 1)
@@ -481,39 +548,89 @@ def test_interrupted_messages_are_received_once_and_in_order(make_side: MakeSide
     upcoming, expected = next(count), 0
 
     def take() -> None:
-        found = reader.receive(pickle.loads)
-        if found is not reader:
-            box[0] = found
-            reader.pending = None
+        for box[0] in map(reader.receive, (pickle.loads,)):
+            return
 
     for _ in sweep(take, "receive" if isinstance(reader, PythonRunner) else "take"):
         if box[0] is not None:
-            assert box == [expected]
+            assert (box, reader.pending) == ([expected], None)
             expected, box[0] = expected + 1, None
         while writer.send(PICKLE, pickle.dumps(upcoming)) == FOUND:
             upcoming = next(count)
         assert not reader.in_use
     assert expected > 0
     expected += box[0] is not None
-    while reader.receive(pickle.loads) is not reader:
-        assert taken(reader) == expected
-        expected += 1
-    assert expected == upcoming
+    assert all_taken(reader, pickle.loads) == list(range(expected, upcoming))
 
 
-def test_a_fence_that_was_interrupted_does_not_hold_up_the_next(make_side: MakeSide) -> None:
-    """Between taking and giving back: the only lock that is ever taken."""
-    side = make_side(1)
-    if not isinstance(side.writer, PythonRunner):
-        pytest.skip("in C a fence is an instruction")
-    names = side.writer.send.__code__.co_freevars
-    cells = dict(zip(names, side.writer.send.__closure__ or (), strict=True))
-    for is_taken in (True, False):
-        cells["is_fencing"].cell_contents = True
-        if is_taken:
-            cells["take_lock"].cell_contents()
-        assert Background(partial(side.writer.send, BYTES, b"1")).outcome() == FOUND
-        assert cells["is_fencing"].cell_contents is False
+def variables_of(function: Any) -> dict[str, Any]:
+    """The variables that a printed function shares with the others: for each, the cell in which it lies."""
+    return dict(zip(function.__code__.co_freevars, function.__closure__, strict=True))
+
+
+def line_of(code: CodeType, at: int) -> str:
+    """The line of a printed function in which that instruction is."""
+    number = [line for start, line in dis.findlinestarts(code) if start <= at][-1]
+    return linecache.getline(code.co_filename, number or 0).strip()
+
+
+def pass_a_fence(end: Runner) -> None:
+    """As somebody who lies down, and gets up at once."""
+    if end.rest(0) == FOUND:
+        end.abort()
+
+
+@pytest.mark.parametrize("call", ["take_lock()", "give_lock()"])
+@pytest.mark.parametrize("who", ["send", "receive", "rest"])
+def test_a_fence_that_was_interrupted_does_not_hold_up_the_next(who: str, call: str) -> None:
+    """In Python it is one call, by turns: behind it the lock is what is noted of it, and no message is lost or repeated."""
+    side = Side(bind_python, Layout(1, CHUNK, 4))
+    writer, reader = side.writer, side.readers[0]
+    end = writer if who == "send" else reader
+    cells = variables_of(getattr(end, who))
+    lock, is_locked = cells["take_lock"].cell_contents.__self__, cells["is_locked"]
+    box: list[Any] = [None]
+    met = set()
+
+    def make() -> None:
+        if who == "send":
+            writer.send(BYTES, b"%d" % number)
+        elif who == "rest":
+            reader.rest(0)
+        else:
+            for box[0] in map(reader.receive, (None,)):
+                return
+
+    def set_up() -> None:
+        """The call's fence is the one that is asked for; what it receives, if that is what it does, is there."""
+        box[0] = None
+        while lock.locked() is (call == "take_lock()"):
+            pass_a_fence(end)
+        if who == "receive":
+            writer.send(BYTES, b"%d" % number)
+
+    try:
+        number = 0
+        set_up()
+        for number, outcome in enumerate(sweep(make, who)):
+            if outcome.at is not None:
+                met.add(line_of(*outcome.at))
+            assert is_locked.cell_contents is lock.locked()
+            for _ in range(3):
+                Background(partial(pass_a_fence, end)).outcome()
+            if who == "rest" or (who == "send" and writer.done() == reader.done()):
+                assert not outcome.returned or who == "rest"
+                writer.send(BYTES, b"%d" % number)
+            if reader.pending is not None:
+                assert (reader.pending, reader.pending_kind, box) == (b"%d" % number, BYTES, [None])
+            got = all_taken(reader)
+            assert (got if box[0] is None else [box[0], *got]) == [b"%d" % number]
+            assert (reader.pending, reader.done(), writer.done()) == (None, number + 1, number + 1)
+            number += 1
+            set_up()
+    finally:
+        side.close()
+    assert call in met
 
 
 # Sleeping.
@@ -730,11 +847,11 @@ def test_a_message_that_is_taken_belongs_to_nobody_else(make_side: MakeSide) -> 
         side.writer.send(kind, b"x" * 10)
         message = taken(side.readers[0], lambda data: data)
         assert sys.getrefcount(message) == 2
-        side.writer.send(kind, b"y" * 10)
-        side.readers[0].receive(lambda data: data)
-        pending = side.readers[0].pending
-        side.readers[0].pending = None
-        assert sys.getrefcount(pending) == 2
+    side.writer.send(PICKLE, b"y" * 10)
+    assert came(side.readers[0], "fails") == FAILED
+    pending = side.readers[0].pending
+    side.readers[0].pending = None
+    assert sys.getrefcount(pending) == 2
 
 
 @needs_extension
@@ -766,8 +883,7 @@ def test_seek_finds_and_does_not_hold(make_side: MakeSide) -> None:
     assert (side.writer.seek(3, 0.0), reader.seek(3, 0.0)) == (FOUND, WAIT)
     assert side.writer.send(BYTES, b"one") == FOUND
     assert reader.seek(0, 0.0) == FOUND
-    assert reader.receive(None) == b"one"
-    reader.pending = None
+    assert taken(reader, None) == b"one"
     assert reader.seek(0, 1e-6) == WAIT
     assert side.writer.begin() == FOUND
     assert side.writer.seek(0, 0.0) == side.writer.seek(0, 0.0, True) == BUSY
@@ -791,20 +907,17 @@ def test_messages_look_again_by_the_clock_and_say_so(make_side: MakeSide) -> Non
     reader = side.readers[0]
     assert (reader.spin_count, reader.yield_seconds, reader.has_sought) == (0, 0.0, False)
     reader.is_cancelled = True
-    assert reader.receive(None) is reader
-    assert (reader.result, reader.has_sought, reader.is_cancelled) == (WAIT, False, True)
+    assert (nothing(reader, None), reader.has_sought, reader.is_cancelled) == (WAIT, False, True)
     reader.spin_count, reader.yield_seconds = 3, 3600.0
     reader.rouse()
     before = time.monotonic()
-    assert reader.receive(None) is reader
-    assert (reader.result, reader.has_sought, reader.is_cancelled) == (WAIT, True, False)
+    assert (nothing(reader, None), reader.has_sought, reader.is_cancelled) == (WAIT, True, False)
     assert before <= reader.began <= time.monotonic()
-    assert reader.receive(None, 0) is reader
-    assert (reader.result, reader.has_sought) == (WAIT, False)
+    assert (nothing(reader, None, 0), reader.has_sought) == (WAIT, False)
     assert side.writer.send(BYTES, b"one", 0.5) == FOUND
     side.writer.yield_seconds = 1e-6
     assert [side.writer.send(BYTES, b"two", timeout) for timeout in (None, 3600, 0)] == 3 * [WAIT]
-    assert reader.receive(None) == b"one"
+    assert taken(reader, None) == b"one"
     assert not reader.has_sought
 
 
@@ -812,17 +925,16 @@ def test_message_that_comes_while_one_looks_again_is_taken(make_side: MakeSide) 
     side = make_side(1, blocks=1)
     reader = side.readers[0]
     reader.yield_seconds = side.writer.yield_seconds = 3600.0
-    receiving = Background(lambda: reader.receive(None))
+    receiving = Background(partial(taken, reader, None))
     until(lambda: reader.has_sought)
     assert reader.in_use
     assert side.writer.send(BYTES, b"one") == FOUND
     assert receiving.outcome() == b"one"
     assert (reader.has_sought, reader.in_use) == (False, False)
-    reader.pending = None
     assert side.writer.send(BYTES, b"two") == FOUND
     sending = Background(lambda: side.writer.send(BYTES, b"three"))
     until(lambda: side.writer.has_sought)
-    assert reader.receive(None) == b"two"
+    assert taken(reader, None) == b"two"
     assert sending.outcome() == FOUND
 
 
@@ -833,7 +945,6 @@ def test_messages_refuse_what_is_no_time(wrong: Any, make_side: MakeSide) -> Non
     assert side.writer.send(BYTES, b"one") == FOUND
     with pytest.raises(TypeError):
         side.writer.send(BYTES, b"two", wrong)
-    assert side.readers[0].receive(None) == b"one"
-    side.readers[0].pending = None
+    assert taken(side.readers[0], None) == b"one"
     with pytest.raises(TypeError):
         side.readers[0].receive(None, wrong)

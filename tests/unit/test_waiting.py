@@ -16,6 +16,7 @@ from support import MakeRing, ends_of
 from ringbuffer import ShmRingBuffer, ShmRingBufferIO, endpoint
 from ringbuffer.endpoint import waiter
 from ringbuffer.errors import RingBufferError, WaitTimeoutError
+from ringbuffer.memory.backend import NATIVE, PYTHON
 from ringbuffer.memory.participants import Role
 from ringbuffer.protocol import ORIGINAL
 from ringbuffer.waiting import (
@@ -44,6 +45,7 @@ CALLS: dict[str, Callable[[ShmRingBufferIO, Any], object]] = {
 WRITING = ("enqueue", "send_bytes", "acquire_write", "broadcast_object")
 READING = ("dequeue", "recv_bytes", "read", "acquire_read", "broadcast_object")
 SIDES = [*((-1, call) for call in WRITING), *((0, call) for call in READING)]
+DEFAULT_SPIN_COUNTS = {NATIVE: 10, PYTHON: 0}
 
 
 @dataclass
@@ -203,7 +205,7 @@ def test_waiter_says_since_when_it_waits_and_no_longer_than_it_does(clock: Clock
     role.release()
 
 
-@pytest.mark.parametrize("options", [{"spin_count": -1}, {"spin_count": 1.5}, {"spin_count": True}, {"spin_count": None}])
+@pytest.mark.parametrize("options", [{"spin_count": -1}, {"spin_count": 1.5}, {"spin_count": True}, {"spin_count": "10"}])
 @pytest.mark.parametrize("also", [{}, {"yield_seconds": 0.0}])
 def test_options_that_cannot_be_are_refused(options: dict[str, Any], also: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="spin_count"):
@@ -467,10 +469,35 @@ def test_damaged_flags_are_a_time_out_without_a_case(rank: int, call: str, make_
     assert_sequence_goes_on(ends, rank)
 
 
-@pytest.mark.parametrize("count", [-1, 1.0, True, "5", None, SPIN_COUNT_MAX + 1, 10**400])
+@pytest.mark.parametrize("count", [-1, 1.0, True, False, "5", (), SPIN_COUNT_MAX + 1, 10**400])
 def test_wrong_spin_count_is_refused(count: Any) -> None:
     with pytest.raises(ValueError, match="spin_count"):
         WaitOptions(spin_count=count)
+
+
+@pytest.mark.parametrize("rank", [-1, 0])
+@pytest.mark.parametrize(
+    ("count", "on"), [(None, DEFAULT_SPIN_COUNTS), (0, {NATIVE: 0, PYTHON: 0}), (7, {NATIVE: 7, PYTHON: 7})]
+)
+def test_how_often_one_looks_again_is_the_backends_affair_unless_it_is_said(
+    count: int | None, on: dict[str, int], rank: int, backend: str, make_ring: MakeRing
+) -> None:
+    """The runner looks again for the fast way, and for the slow one."""
+    ring = make_ring(max_chunks=1)
+    ends = {one: ShmRingBufferIO(ring, one, waiting=WaitOptions(count, 0.0)) for one in (-1, 0)}
+    if rank == -1:
+        ends[-1].enqueue("one")
+    end = ends[rank]
+    assert (end._runner.spin_count, end._runner.yield_seconds) == (on[backend], 0.0)
+    clock = Clock()
+    end._waiter._runner = Governed(end._runner, clock)  # type: ignore[assignment]
+    with pytest.raises(WaitTimeoutError):
+        end.broadcast_object("two", timeout=0)
+    assert [sought for sought, _ in clock.sought] == [on[backend]]
+    if count is None:
+        assert WaitOptions().spin_count is None
+        plain = ShmRingBufferIO(make_ring(), rank)
+        assert plain._runner.spin_count == on[backend], "the same, where nothing is said at all"
 
 
 @pytest.mark.parametrize("seconds", [-0.1, math.nan, "1", None, YIELD_SECONDS_MAX * 1.01, math.inf, 10**400])
