@@ -51,8 +51,9 @@ FEW: Final = 2
 
 _Leaves = dict[Edge, tuple[str, ...]]
 """What is printed where a branch ends a call."""
-_ENDS: Final = (Edge.RESTARTED, Edge.FINISHED, Edge.RETURNED)
-_LEAVES: Final[_Leaves] = {Edge.WAITED: ("return WAIT",)} | dict.fromkeys(_ENDS, ("return ENDED",))
+_LEAVES: Final[_Leaves] = {
+    edge: ("return WAIT" if edge is Edge.WAITED else "return ENDED",) for edge in Edge if edge is not Edge.FORWARD
+}
 _AGAIN: Final = "if look_again(look, timeout): continue"
 _SENDING: Final = _LEAVES | {Edge.WAITED: (_AGAIN, "return WAIT")}
 _SENT: Final[_Leaves] = dict.fromkeys(_LEAVES, ("return FOUND",))
