@@ -73,7 +73,7 @@ def add_bench(parser: argparse.ArgumentParser) -> None:
     length.add_argument("--messages", type=int, metavar="M", help="how many messages each measurement sends, instead")
     scale = parser.add_mutually_exclusive_group()
     scale.add_argument("--quick", action="store_true", help="less of everything, in about 20 seconds")
-    scale.add_argument("--full", action="store_true", help="all payloads, 5 rounds, longer: about 15 minutes")
+    scale.add_argument("--full", action="store_true", help="all payloads, 5 rounds, longer: about 25 minutes")
     parser.add_argument("--plot", type=Path, metavar="FILE.svg", help="write how cost grows with size and with readers")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
