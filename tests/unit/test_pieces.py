@@ -156,7 +156,7 @@ def test_pieces_come_one_behind_the_other_or_not_at_all(pieces: list[bytes | mem
 
 
 @needs_extension
-@pytest.mark.parametrize("last", [1, "text", None, memoryview(b"abcd")[::2]], ids=repr)
+@pytest.mark.parametrize("last", [1, "text", None, memoryview(b"abcd")[::2]], ids=["a number", "a text", "nothing", "gaps"])
 def test_a_piece_without_bytes_is_refused_and_the_others_are_let_go(last: Any) -> None:
     pair = Pair(bind_native)
     first: Any = bytearray(b"one")
