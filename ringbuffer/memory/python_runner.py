@@ -133,8 +133,11 @@ class PythonRunner:
         """Look for the next message, for a caller who has set ``is_in_use``: what ``compiled.py`` says."""
         if self._own == 0:
             no_receive()
-        if self._is_held() or self._is_inside() or (self.begin() == WAIT and not self._look_on(timeout)):
+        if self._is_held() or self._is_inside():
             return -1
+        result = self.begin()
+        if result != FOUND and not (result == WAIT and self._look_on(timeout)):
+            return -1  # an edited table can also come to its end without the caller
         sequence, length, what, total = self._memory.heads[self.where()]
         is_next = sequence == self.done() and total == length <= self._memory.layout.max_chunk_bytes
         kind = what - (WHOLE << _PART_AT)

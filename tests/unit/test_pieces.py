@@ -15,7 +15,7 @@ from ringbuffer.compiled import BUSY, BYTES, FOUND, KIND_BITS, PICKLE, TOO_LARGE
 from ringbuffer.memory.codes import FRAME, WHOLE
 from ringbuffer.memory.layout import FRAME_BYTES, Layout
 from ringbuffer.memory.shared import Segment
-from ringbuffer.protocol import PROTOCOL
+from ringbuffer.protocol import PROTOCOL, Variant
 from ringbuffer.protocol.waking import executed
 
 CHUNK, BLOCKS = 64, 2
@@ -27,10 +27,10 @@ NONE = -1
 class Pair:
     """A writer and a reader of one ring."""
 
-    def __init__(self, make: Callable[..., Any]) -> None:
-        self.segment = Segment.create(Layout(1, CHUNK, BLOCKS))
-        self.writer: Runner = make(executed(PROTOCOL.writer), self.segment, -1)
-        self.reader: Runner = make(executed(PROTOCOL.reader), self.segment, 0)
+    def __init__(self, make: Callable[..., Any], protocol: Variant = PROTOCOL) -> None:
+        self.segment = Segment.create(Layout(1, CHUNK, BLOCKS), initial_read_flag=protocol.initial_read_flag)
+        self.writer: Runner = make(executed(protocol.writer), self.segment, -1)
+        self.reader: Runner = make(executed(protocol.reader), self.segment, 0)
 
     def payload(self, size: int) -> bytes:
         """What the reader's block holds."""
@@ -95,6 +95,15 @@ def test_of_other_messages_it_says_nothing_and_does_nothing(frame: tuple[int, ..
     assert (pair.everything(), pair.reader.done(), pair.reader.where()) == (before, 1, 1)
     assert pair.reader.begin() == FOUND, "it is the caller's to look at"
     pair.reader.abort()
+
+
+@pytest.mark.parametrize("make", [pytest.param(bind_native, marks=needs_extension), bind_python])
+def test_a_block_that_an_edited_table_passes_over_is_nobodys(make: Callable[..., Any]) -> None:
+    """A look can come to the end of a table without the caller: the frame of the block behind that says nothing yet."""
+    pair = Pair(make, PROTOCOL.moved("R2", before="R4").redirected("R1", "1", "found").replace(initial_read_flag=1))
+    FRAME.pack_into(pair.segment.frame(1), 0, 1, 3, BYTES, WHOLE, 3)
+    assert (pair.reader.whole(), pair.reader.done(), pair.reader.where()) == (NONE, 1, 1)
+    pair.close()
 
 
 def test_it_looks_again_and_says_whether_that_was_in_vain(pair: Pair) -> None:
