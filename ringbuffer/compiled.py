@@ -208,7 +208,8 @@ class Runner(Releasable, Protocol):
         """Look for the next message, for a caller who has set ``is_in_use``: ``length << KIND_BITS | kind``, where it lies in
         one part in its block, which is held then; -1 where it does not, or not yet, or cannot be said here.
 
-        Where the block is busy, it looks again as ``receive`` does, and says in ``has_sought`` whether that was in vain.
+        Where the block is busy, it looks again as ``receive`` does, and says in ``has_sought`` whether that was in vain. So it
+        was where a block has come that holds no such message: its caller has waited from ``began`` on.
         """
         ...
 

@@ -141,7 +141,10 @@ class PythonRunner:
         sequence, length, what, total = self._memory.heads[self.where()]
         is_next = sequence == self.done() and total == length <= self._memory.layout.max_chunk_bytes
         kind = what - (WHOLE << _PART_AT)
-        return length << KIND_BITS | kind if is_next and 0 <= kind < 1 << KIND_BITS else -1
+        if is_next and 0 <= kind < 1 << KIND_BITS:
+            self.has_sought = False
+            return length << KIND_BITS | kind
+        return -1
 
     def _look_on(self, timeout: float | None) -> bool:
         """The block is busy: look again on behalf of :meth:`whole`. Whether it was found, and is held."""
@@ -149,7 +152,7 @@ class PythonRunner:
         self.began = _monotonic()
         until = self.began + yield_seconds if yield_seconds > 0 else None
         result = _seek_on(self.__dict__, self._look, self.spin_count, until)
-        self.has_sought = result == WAIT and until is not None
+        self.has_sought = until is not None
         return result != WAIT and self.begin() == FOUND
 
     def release(self) -> None:

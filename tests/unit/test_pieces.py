@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support import needs_extension
+from support import LONG_SECONDS, Background, needs_extension
 
 from ringbuffer.compiled import BUSY, BYTES, FOUND, KIND_BITS, PICKLE, TOO_LARGE, WAIT, Runner, bind_native, bind_python
 from ringbuffer.memory.codes import FRAME, WHOLE
@@ -44,6 +45,12 @@ class Pair:
         self.reader.release()
         self.segment.unlink()
         self.segment.close()
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + LONG_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, "it does not come to that"
 
 
 @pytest.fixture(params=[pytest.param(bind_native, marks=needs_extension), bind_python], ids=["native", "python"])
@@ -124,6 +131,22 @@ def test_it_looks_again_and_says_whether_that_was_in_vain(pair: Pair) -> None:
     reader.finish()
     reader.release()
     assert reader.whole() == NONE
+
+
+def test_what_comes_while_it_looks_again_and_is_no_whole_message_is_no_end_of_the_wait(pair: Pair) -> None:
+    """The time that its caller has was running meanwhile."""
+    reader, writer = pair.reader, pair.writer
+    reader.yield_seconds = 3600.0
+    for part, found in ((1, NONE), (WHOLE, 3 << KIND_BITS | BYTES)):
+        number, began = reader.done(), reader.began
+        looking = Background(reader.whole)
+        until(lambda began=began: reader.began > began)  # type: ignore[misc]
+        assert writer.begin() == FOUND
+        FRAME.pack_into(pair.segment.frame(number), 0, number, 3, BYTES, part, 3)
+        writer.finish()
+        assert (looking.outcome(), reader.has_sought) == (found, found == NONE)
+        assert reader.begin() == FOUND
+        reader.finish()
 
 
 def test_a_writer_finds_none(pair: Pair) -> None:
