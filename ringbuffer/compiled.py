@@ -103,7 +103,8 @@ class Runner(Releasable, Protocol):
     yield_seconds: float
     """For how long they then look again, with the processor given away between two looks; 0 at first."""
     has_sought: bool
-    """Whether one of them is looking again between yields, or has done so in vain: its caller unsets this."""
+    """Whether one of them is looking again between yields, or has done so in vain: its caller unsets this. It was in vain, too,
+    where a block has come that its caller must look at, and perhaps wait for more."""
     is_cancelled: bool
     """Set from any thread, before :meth:`rouse`; unset where ``send`` or ``receive`` begins to look again between yields."""
 
@@ -208,8 +209,7 @@ class Runner(Releasable, Protocol):
         """Look for the next message, for a caller who has set ``is_in_use``: ``length << KIND_BITS | kind``, where it lies in
         one part in its block, which is held then; -1 where it does not, or not yet, or cannot be said here.
 
-        Where the block is busy, it looks again as ``receive`` does, and says in ``has_sought`` whether that was in vain. So it
-        was where a block has come that holds no such message: its caller has waited from ``began`` on.
+        Where the block is busy, it looks again as ``receive`` does, and says in ``has_sought`` whether that was in vain.
         """
         ...
 

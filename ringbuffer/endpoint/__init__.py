@@ -258,7 +258,7 @@ class ShmRingBufferIO(Usage):
         if self._refuse_read is not None:
             raise self._refuse_read(self, call)
         runner = self._runner
-        self._enter(call, runner.result == WAIT and runner.has_sought)
+        self._enter(call, runner.result in (WAIT, FOUND) and runner.has_sought)
         try:
             message = self._inbox.next_message(call, self._deadline(timeout))
             self._objects, self._messages = self._fast_objects, self._fast_messages

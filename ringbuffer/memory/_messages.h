@@ -180,15 +180,18 @@ take_out(Runner *self, PyObject *decode, double yield_seconds)
 {
     Frame frame;
     PyObject *data;
+    char has_sought = 0;
     int result = run(self, BEGIN, NULL);
     if (result == WAIT) {
         result = wait_a_little(self, yield_seconds);
+        has_sought = yield_seconds > 0;
     }
     if (result != FOUND) {
         return result;
     }
     memcpy(&frame, current_frame(self), sizeof(frame)); /* once: others can write there */
     if (!is_plain(self, &frame, decode)) {
+        self->has_sought = has_sought; /* also where a part has come: its caller may have to wait for more */
         return FOUND;
     }
     data = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)LITTLE_64(frame.length));
@@ -265,7 +268,7 @@ Runner_whole(PyObject *object, PyObject *const *arguments, Py_ssize_t count)
             return PyLong_FromUnsignedLongLong(LITTLE_64(frame.length) << KIND_BITS | LITTLE_32(frame.kind));
         }
     }
-    self->has_sought = (char)has_sought; /* also where a part has come: its caller may have to wait for more */
+    self->has_sought = (char)has_sought; /* as receive() says it */
     return PyLong_FromLong(-1);
 }
 

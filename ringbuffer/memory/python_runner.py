@@ -245,8 +245,9 @@ def _seek_on(state: dict[str, Any], look: Callable[[], int], spin_count: int, un
     return result
 
 
-def _look_again(state: dict[str, Any], look: Callable[[], int], timeout: float | None) -> bool:
-    """The block is busy: look again on behalf of ``send`` and ``receive``. Whether it is free now."""
+def _look_again(state: dict[str, Any], look: Callable[[], int], timeout: float | None) -> int:
+    """The block is busy: look again on behalf of ``send`` and ``receive``. Whether it is free now; :data:`BY_CLOCK` where that
+    could be cancelled."""
     yield_seconds = state["yield_seconds"] if timeout is None else min(timeout, state["yield_seconds"])
     if yield_seconds <= 0:
         state["has_sought"] = False
@@ -260,7 +261,7 @@ def _look_again(state: dict[str, Any], look: Callable[[], int], timeout: float |
         state["has_sought"] = False  # the call is over
         raise
     state["has_sought"] = result == WAIT
-    return result == FOUND
+    return BY_CLOCK if result == FOUND else False
 
 
 def no_rest(*_: object) -> Any:
@@ -294,6 +295,8 @@ class _Released:
 
 
 _monotonic, _yield = time.monotonic, os.sched_yield
+BY_CLOCK: Final = 2
+"""What says that a block was found while the runner looked again by a clock."""
 _GLOBALS: Final[dict[str, Any]] = {
     "WAIT": WAIT,
     "FOUND": FOUND,
@@ -306,6 +309,7 @@ _GLOBALS: Final[dict[str, Any]] = {
     "COPY_MAX_BYTES": COPY_MAX_BYTES,
     "FRAME_BYTES": FRAME_BYTES,
     "RELEASED": _Released(),
+    "BY_CLOCK": BY_CLOCK,
     "pack": FRAME.pack_into,
     "flat": _flat,
 }

@@ -133,20 +133,29 @@ def test_it_looks_again_and_says_whether_that_was_in_vain(pair: Pair) -> None:
     assert reader.whole() == NONE
 
 
-def test_what_comes_while_it_looks_again_and_is_no_whole_message_is_no_end_of_the_wait(pair: Pair) -> None:
-    """The time that its caller has was running meanwhile."""
+@pytest.mark.parametrize("call", ["whole", "receive"])
+def test_what_comes_while_one_looks_again_and_is_no_whole_message_is_no_end_of_the_wait(call: str, pair: Pair) -> None:
+    """The time that the caller has was running meanwhile, and the call may have been cancelled."""
     reader, writer = pair.reader, pair.writer
     reader.yield_seconds = 3600.0
     for part, found in ((1, NONE), (WHOLE, 3 << KIND_BITS | BYTES)):
         number, began = reader.done(), reader.began
-        looking = Background(reader.whole)
+        looking = Background(reader.whole if call == "whole" else lambda: list(map(reader.receive, (None,))))
         until(lambda began=began: reader.began > began)  # type: ignore[misc]
         assert writer.begin() == FOUND
         FRAME.pack_into(pair.segment.frame(number), 0, number, 3, BYTES, part, 3)
         writer.finish()
-        assert (looking.outcome(), reader.has_sought) == (found, found == NONE)
-        assert reader.begin() == FOUND
-        reader.finish()
+        if call == "whole":
+            assert looking.outcome() == found
+        else:
+            assert looking.outcome() == ([] if found == NONE else [bytes(3)])
+        assert reader.has_sought == (found == NONE)
+        if reader.done() == number:
+            assert found == NONE or call == "whole"
+            assert reader.begin() == FOUND
+            reader.finish()
+    list(map(reader.receive, (None,), (0,)))
+    assert not reader.has_sought
 
 
 def test_a_writer_finds_none(pair: Pair) -> None:
