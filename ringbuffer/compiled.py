@@ -103,7 +103,8 @@ class Runner(Releasable, Protocol):
     yield_seconds: float
     """For how long they then look again, with the processor given away between two looks; 0 at first."""
     has_sought: bool
-    """Whether one of them is looking again between yields, or has done so in vain: its caller unsets this."""
+    """Whether one of them is looking again between yields, or has done so in vain: its caller unsets this. It was in vain, too,
+    where a block has come that its caller must look at, and perhaps wait for more."""
     is_cancelled: bool
     """Set from any thread, before :meth:`rouse`; unset where ``send`` or ``receive`` begins to look again between yields."""
 

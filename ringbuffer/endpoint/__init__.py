@@ -217,8 +217,9 @@ class ShmRingBufferIO(Usage):
         that cannot be unpickled, which is consumed, with its bytes in the error; :class:`FrameError` for one that was not
         written by ``enqueue`` or ``send_bytes``, or is not the next in the stream, which stays unread.
         """
+        objects = self._objects if timeout is None else self._within(timeout, self._objects, _loads)
         try:
-            for obj in self._objects if timeout is None else self._within(timeout, self._objects, _loads):
+            for obj in objects:
                 return obj  # it is given away before anybody else can come
         except Exception as error:
             if self._runner.pending is None:
@@ -257,7 +258,7 @@ class ShmRingBufferIO(Usage):
         if self._refuse_read is not None:
             raise self._refuse_read(self, call)
         runner = self._runner
-        self._enter(call, runner.result == WAIT and runner.has_sought)
+        self._enter(call, runner.result in (WAIT, FOUND) and runner.has_sought)
         try:
             message = self._inbox.next_message(call, self._deadline(timeout))
             self._objects, self._messages = self._fast_objects, self._fast_messages

@@ -93,19 +93,20 @@ class Waiter:
     def find(self, deadline: float | None) -> None:
         """Return with the block found, or raise. ``deadline``: on the monotonic clock, or ``None``."""
         since, self._since = self._since, None
+        has_looked, self._has_looked = self._has_looked, False
         if self._runner.begin() == FOUND:
             return
         if since is None:
             since = _monotonic()
-        if not self._look_again(deadline):
+        if not self._look_again(deadline, has_looked):
             self._sleep(since, deadline)
 
-    def _look_again(self, deadline: float | None) -> bool:
-        """Look again at once, and then between yields. Whether the block was found. Does not last longer than the deadline."""
+    def _look_again(self, deadline: float | None, has_looked: bool) -> bool:
+        """Look again at once, and then between yields, unless the runner has. Whether the block was found. Does not last longer
+        than the deadline."""
         begin = self._runner.begin
         if self._read_for_the_evicted() and begin() == FOUND:
             return True
-        has_looked, self._has_looked = self._has_looked, False
         if has_looked:
             return False
         yield_seconds = self.options.yield_seconds

@@ -180,15 +180,18 @@ take_out(Runner *self, PyObject *decode, double yield_seconds)
 {
     Frame frame;
     PyObject *data;
+    char has_sought = 0;
     int result = run(self, BEGIN, NULL);
     if (result == WAIT) {
         result = wait_a_little(self, yield_seconds);
+        has_sought = yield_seconds > 0;
     }
     if (result != FOUND) {
         return result;
     }
     memcpy(&frame, current_frame(self), sizeof(frame)); /* once: others can write there */
     if (!is_plain(self, &frame, decode)) {
+        self->has_sought = has_sought; /* also where a part has come: its caller may have to wait for more */
         return FOUND;
     }
     data = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)LITTLE_64(frame.length));
@@ -239,7 +242,7 @@ Runner_whole(PyObject *object, PyObject *const *arguments, Py_ssize_t count)
     Runner *self = (Runner *)object;
     Frame frame;
     double yield_seconds;
-    int result = BUSY;
+    int result = BUSY, has_sought = 0;
     if (count > 1) {
         return PyErr_Format(PyExc_TypeError, "whole takes 0 or 1 arguments, and not %zd", count);
     }
@@ -252,7 +255,7 @@ Runner_whole(PyObject *object, PyObject *const *arguments, Py_ssize_t count)
         if (result == WAIT && (self->spin_count > 0 || yield_seconds > 0)) {
             self->began = now_seconds();
             result = seek(self, self->spin_count, self->began, yield_seconds);
-            self->has_sought = result == WAIT && yield_seconds > 0;
+            has_sought = yield_seconds > 0;
         }
     }
     if (result < 0) {
@@ -261,9 +264,11 @@ Runner_whole(PyObject *object, PyObject *const *arguments, Py_ssize_t count)
     if (result == FOUND) {
         memcpy(&frame, current_frame(self), sizeof(frame)); /* once: others can write there */
         if (is_whole(self, &frame) && LITTLE_32(frame.kind) < KINDS_MAX) {
+            self->has_sought = 0;
             return PyLong_FromUnsignedLongLong(LITTLE_64(frame.length) << KIND_BITS | LITTLE_32(frame.kind));
         }
     }
+    self->has_sought = (char)has_sought; /* as receive() says it */
     return PyLong_FromLong(-1);
 }
 

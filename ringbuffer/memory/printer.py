@@ -58,7 +58,9 @@ _AGAIN: Final = "if look_again(look, timeout): continue"
 _SENDING: Final = _LEAVES | {Edge.WAITED: (_AGAIN, "return WAIT")}
 _SENT: Final[_Leaves] = dict.fromkeys(_LEAVES, ("return FOUND",))
 _TAKEN: Final[_Leaves] = dict.fromkeys(_LEAVES, ("break",))
-_TAKING: Final[_Leaves] = dict.fromkeys(_LEAVES, ("raise nothing(ENDED)",)) | {Edge.WAITED: (_AGAIN, "raise nothing(WAIT)")}
+_TAKING: Final[_Leaves] = dict.fromkeys(_LEAVES, ("raise nothing(ENDED)",)) | {
+    Edge.WAITED: ("looked = look_again(look, timeout)", "if looked: continue", "raise nothing(WAIT)")
+}
 
 
 def payload_of(program: Program) -> Instruction:
@@ -186,7 +188,7 @@ class _Printer:
         yield "        nonlocal index, done, held, inside, is_locked, is_kept"
         yield "        if inside or held or state['is_in_use']:"
         yield "            raise nothing(BUSY)"
-        yield "        inside, is_taken = True, False"
+        yield "        inside, is_taken, looked = True, False, False"
         yield "        try:"
         yield "            if is_kept and state['pending'] is not None:"
         yield "                data, what = state['pending'], state['pending_what']"
@@ -202,6 +204,7 @@ class _Printer:
         yield "                if (sequence != done or total != length or length > limit or what != WHOLE_BYTES and"
         yield "                        (what != WHOLE_PICKLE or length > COPY_MAX_BYTES or decode is None)):"
         yield "                    held = True"
+        yield "                    state['has_sought'] = looked == BY_CLOCK  # the caller may have to wait for more"
         yield "                    raise nothing(FOUND)"
         yield "                start = data_at[index]"
         yield "                data = mapping[start:start + length]"

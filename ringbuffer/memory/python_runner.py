@@ -133,12 +133,18 @@ class PythonRunner:
         """Look for the next message, for a caller who has set ``is_in_use``: what ``compiled.py`` says."""
         if self._own == 0:
             no_receive()
-        if self._is_held() or self._is_inside() or (self.begin() == WAIT and not self._look_on(timeout)):
+        if self._is_held() or self._is_inside():
             return -1
+        result = self.begin()
+        if result != FOUND and not (result == WAIT and self._look_on(timeout)):
+            return -1  # an edited table can also come to its end without the caller
         sequence, length, what, total = self._memory.heads[self.where()]
         is_next = sequence == self.done() and total == length <= self._memory.layout.max_chunk_bytes
         kind = what - (WHOLE << _PART_AT)
-        return length << KIND_BITS | kind if is_next and 0 <= kind < 1 << KIND_BITS else -1
+        if is_next and 0 <= kind < 1 << KIND_BITS:
+            self.has_sought = False
+            return length << KIND_BITS | kind
+        return -1
 
     def _look_on(self, timeout: float | None) -> bool:
         """The block is busy: look again on behalf of :meth:`whole`. Whether it was found, and is held."""
@@ -146,7 +152,7 @@ class PythonRunner:
         self.began = _monotonic()
         until = self.began + yield_seconds if yield_seconds > 0 else None
         result = _seek_on(self.__dict__, self._look, self.spin_count, until)
-        self.has_sought = result == WAIT and until is not None
+        self.has_sought = until is not None
         return result != WAIT and self.begin() == FOUND
 
     def release(self) -> None:
@@ -239,8 +245,9 @@ def _seek_on(state: dict[str, Any], look: Callable[[], int], spin_count: int, un
     return result
 
 
-def _look_again(state: dict[str, Any], look: Callable[[], int], timeout: float | None) -> bool:
-    """The block is busy: look again on behalf of ``send`` and ``receive``. Whether it is free now."""
+def _look_again(state: dict[str, Any], look: Callable[[], int], timeout: float | None) -> int:
+    """The block is busy: look again on behalf of ``send`` and ``receive``. Whether it is free now; :data:`BY_CLOCK` where that
+    could be cancelled."""
     yield_seconds = state["yield_seconds"] if timeout is None else min(timeout, state["yield_seconds"])
     if yield_seconds <= 0:
         state["has_sought"] = False
@@ -254,7 +261,7 @@ def _look_again(state: dict[str, Any], look: Callable[[], int], timeout: float |
         state["has_sought"] = False  # the call is over
         raise
     state["has_sought"] = result == WAIT
-    return result == FOUND
+    return BY_CLOCK if result == FOUND else False
 
 
 def no_rest(*_: object) -> Any:
@@ -288,6 +295,8 @@ class _Released:
 
 
 _monotonic, _yield = time.monotonic, os.sched_yield
+BY_CLOCK: Final = 2
+"""What says that a block was found while the runner looked again by a clock."""
 _GLOBALS: Final[dict[str, Any]] = {
     "WAIT": WAIT,
     "FOUND": FOUND,
@@ -300,6 +309,7 @@ _GLOBALS: Final[dict[str, Any]] = {
     "COPY_MAX_BYTES": COPY_MAX_BYTES,
     "FRAME_BYTES": FRAME_BYTES,
     "RELEASED": _Released(),
+    "BY_CLOCK": BY_CLOCK,
     "pack": FRAME.pack_into,
     "flat": _flat,
 }

@@ -366,6 +366,29 @@ def test_interrupted_pickling_is_no_error_of_ours(make_ring: MakeRing) -> None:
     assert_goes_on(writer, reader)
 
 
+@pytest.mark.usefixtures("backend")
+@pytest.mark.parametrize("timeout", [-1, "soon"])
+def test_what_is_no_time_is_refused_before_anything_is_done(timeout: Any, make_ring: MakeRing) -> None:
+    """Not even the message is looked at that an interrupt has left pending."""
+    writer, reader = ends_of(make_ring())
+    errors: list[BaseException] = [*[ValueError("cannot be decoded")] * 2, KeyboardInterrupt()]
+
+    def stop() -> None:
+        raise errors.pop()
+
+    Calling.call = stop
+    writer.enqueue(Calling("unpickled"))
+    with pytest.raises(KeyboardInterrupt):
+        reader.dequeue(timeout=0)
+    for _ in range(2):
+        with pytest.raises(ValueError, match="timeout is"):
+            reader.dequeue(timeout)
+    assert len(errors) == 2, "it was not decoded"
+    with pytest.raises(DecodeError, match="cannot be decoded"):
+        reader.dequeue(timeout=0)
+    assert_goes_on(writer, reader)
+
+
 def test_message_that_cannot_be_unpickled_is_consumed(make_ring: MakeRing) -> None:
     ring = make_ring(2, 200)
     writer, reader, other = ends_of(ring)

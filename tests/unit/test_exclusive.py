@@ -16,7 +16,7 @@ from ringbuffer.compiled import BUSY, WAIT
 from ringbuffer.endpoint import usage, waiter
 from ringbuffer.endpoint.refusals import NOTHING
 from ringbuffer.errors import ClosedError, EndpointBusyError, FrameError, WaitCancelledError, WaitTimeoutError
-from ringbuffer.memory import participants
+from ringbuffer.memory import participants, python_runner
 from ringbuffer.memory.backend import PYTHON, VARIABLE
 from ringbuffer.waiting import YIELD_SECONDS_MAX, WaitOptions
 
@@ -217,6 +217,33 @@ def test_cancel_ends_a_wait_and_changes_nothing(rank: int, use: str, make_ring: 
     if rank == -1:
         assert ends[0].dequeue(timeout=0) == "one"
     assert_goes_on(ends[-1], ends[0])
+
+
+@pytest.mark.parametrize("use", ["dequeue", "recv_bytes", "read"])
+def test_cancel_is_not_lost_where_a_part_of_a_message_comes(
+    use: str, make_ring: MakeRing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both come while the call looks again by the clock, which is then the call's that waits for the rest."""
+    monkeypatch.setenv(VARIABLE, PYTHON)
+    ring = make_ring(1, 64, 1)
+    writer, reader = ShmRingBufferIO(ring, -1), ShmRingBufferIO(ring, 0, waiting=WaitOptions(0, YIELD_SECONDS_MAX))
+    told: list[bool] = []
+
+    def other_thread() -> None:
+        if not told:
+            told.append(reader.cancel())
+            with pytest.raises(WaitTimeoutError):
+                writer.send_bytes(bytes(65), timeout=0)
+
+    monkeypatch.setattr(python_runner, "_yield", other_thread)
+    with pytest.raises(WaitCancelledError):
+        getattr(reader, use)(timeout=LONG_SECONDS).__enter__()
+    assert told == [True]
+    assert not reader.cancel()
+    thread = Background(writer.resume)
+    assert reader.recv_bytes(timeout=LONG_SECONDS) == bytes(65)
+    assert thread.outcome()
+    assert_goes_on(writer, reader)
 
 
 def test_cancel_of_no_call_ends_no_later_one(make_ring: MakeRing) -> None:

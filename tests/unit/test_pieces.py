@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support import needs_extension
+from support import LONG_SECONDS, Background, needs_extension
 
 from ringbuffer.compiled import BUSY, BYTES, FOUND, KIND_BITS, PICKLE, TOO_LARGE, WAIT, Runner, bind_native, bind_python
 from ringbuffer.memory.codes import FRAME, WHOLE
 from ringbuffer.memory.layout import FRAME_BYTES, Layout
 from ringbuffer.memory.shared import Segment
-from ringbuffer.protocol import PROTOCOL
+from ringbuffer.protocol import PROTOCOL, Variant
 from ringbuffer.protocol.waking import executed
 
 CHUNK, BLOCKS = 64, 2
@@ -27,10 +28,10 @@ NONE = -1
 class Pair:
     """A writer and a reader of one ring."""
 
-    def __init__(self, make: Callable[..., Any]) -> None:
-        self.segment = Segment.create(Layout(1, CHUNK, BLOCKS))
-        self.writer: Runner = make(executed(PROTOCOL.writer), self.segment, -1)
-        self.reader: Runner = make(executed(PROTOCOL.reader), self.segment, 0)
+    def __init__(self, make: Callable[..., Any], protocol: Variant = PROTOCOL) -> None:
+        self.segment = Segment.create(Layout(1, CHUNK, BLOCKS), initial_read_flag=protocol.initial_read_flag)
+        self.writer: Runner = make(executed(protocol.writer), self.segment, -1)
+        self.reader: Runner = make(executed(protocol.reader), self.segment, 0)
 
     def payload(self, size: int) -> bytes:
         """What the reader's block holds."""
@@ -44,6 +45,12 @@ class Pair:
         self.reader.release()
         self.segment.unlink()
         self.segment.close()
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + LONG_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, "it does not come to that"
 
 
 @pytest.fixture(params=[pytest.param(bind_native, marks=needs_extension), bind_python], ids=["native", "python"])
@@ -97,6 +104,15 @@ def test_of_other_messages_it_says_nothing_and_does_nothing(frame: tuple[int, ..
     pair.reader.abort()
 
 
+@pytest.mark.parametrize("make", [pytest.param(bind_native, marks=needs_extension), bind_python])
+def test_a_block_that_an_edited_table_passes_over_is_nobodys(make: Callable[..., Any]) -> None:
+    """A look can come to the end of a table without the caller: the frame of the block behind that says nothing yet."""
+    pair = Pair(make, PROTOCOL.moved("R2", before="R4").redirected("R1", "1", "found").replace(initial_read_flag=1))
+    FRAME.pack_into(pair.segment.frame(1), 0, 1, 3, BYTES, WHOLE, 3)
+    assert (pair.reader.whole(), pair.reader.done(), pair.reader.where()) == (NONE, 1, 1)
+    pair.close()
+
+
 def test_it_looks_again_and_says_whether_that_was_in_vain(pair: Pair) -> None:
     reader = pair.reader
     reader.spin_count, reader.yield_seconds = 3, 0.0
@@ -115,6 +131,31 @@ def test_it_looks_again_and_says_whether_that_was_in_vain(pair: Pair) -> None:
     reader.finish()
     reader.release()
     assert reader.whole() == NONE
+
+
+@pytest.mark.parametrize("call", ["whole", "receive"])
+def test_what_comes_while_one_looks_again_and_is_no_whole_message_is_no_end_of_the_wait(call: str, pair: Pair) -> None:
+    """The time that the caller has was running meanwhile, and the call may have been cancelled."""
+    reader, writer = pair.reader, pair.writer
+    reader.yield_seconds = 3600.0
+    for part, found in ((1, NONE), (WHOLE, 3 << KIND_BITS | BYTES)):
+        number, began = reader.done(), reader.began
+        looking = Background(reader.whole if call == "whole" else lambda: list(map(reader.receive, (None,))))
+        until(lambda began=began: reader.began > began)  # type: ignore[misc]
+        assert writer.begin() == FOUND
+        FRAME.pack_into(pair.segment.frame(number), 0, number, 3, BYTES, part, 3)
+        writer.finish()
+        if call == "whole":
+            assert looking.outcome() == found
+        else:
+            assert looking.outcome() == ([] if found == NONE else [bytes(3)])
+        assert reader.has_sought == (found == NONE)
+        if reader.done() == number:
+            assert found == NONE or call == "whole"
+            assert reader.begin() == FOUND
+            reader.finish()
+    list(map(reader.receive, (None,), (0,)))
+    assert not reader.has_sought
 
 
 def test_a_writer_finds_none(pair: Pair) -> None:

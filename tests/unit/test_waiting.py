@@ -159,6 +159,28 @@ def test_what_the_runner_has_looked_for_is_not_looked_for_again(rank: int, make_
     assert ([count for count, _ in clock.sought], runner.has_sought) == ([7], False)
 
 
+def test_time_of_a_read_is_counted_from_when_the_runner_has_looked_for_its_first_part(make_ring: MakeRing) -> None:
+    """The runner looks, and then the part comes. For the next part the endpoint looks again, as nobody has done that yet."""
+    writer, reader = ends_of(make_ring(1, 64, 1))
+    runner, clock = reader._runner, Clock()
+    runner.spin_count, runner.yield_seconds = 7, 1e-6
+
+    class Late(Governed):
+        def whole(self, timeout: float | None) -> int:
+            found = runner.whole(timeout)
+            assert (found, runner.has_sought) == (-1, True)
+            with pytest.raises(WaitTimeoutError):
+                writer.send_bytes(bytes(65), timeout=0)
+            return found
+
+    reader._runner = Late(runner, clock)  # type: ignore[assignment]
+    reader._waiter._runner = Governed(runner, clock)  # type: ignore[assignment]
+    with pytest.raises(WaitTimeoutError), reader.read(timeout=1e-3):
+        pass
+    assert reader._waiter.began == runner.began
+    assert [count for count, _ in clock.sought] == [7]
+
+
 def test_sleep_is_in_slices_and_no_longer_than_what_is_left(clock: Clock, make_ring: MakeRing) -> None:
     _, reader = ends_of(make_ring())
     clock.govern(reader)
