@@ -74,15 +74,16 @@ pieces_get(Pieces *pieces, PyObject *data)
     if (!PyList_CheckExact(data)) {
         return pieces_add(pieces, data) < 0 ? -1 : FOUND;
     }
-    if (PyList_Size(data) > PIECES_MAX) {
-        return TOO_LARGE;
-    }
-    for (Py_ssize_t number = 0; number < PyList_Size(data) && number < PIECES_MAX; number++) {
+    for (Py_ssize_t number = 0; number < PyList_Size(data); number++) {
         PyObject *piece = PyList_GetItem(data, number);
         int status;
-        Py_XINCREF(piece); /* getting at its bytes may run Python code, which may change the list */
-        status = piece == NULL ? -1 : pieces_add(pieces, piece);
-        Py_XDECREF(piece);
+        if (number == PIECES_MAX) {
+            pieces_release(pieces);
+            return TOO_LARGE;
+        }
+        Py_INCREF(piece); /* getting at its bytes may run Python code, which may change the list */
+        status = pieces_add(pieces, piece);
+        Py_DECREF(piece);
         if (status < 0) {
             return -1;
         }
@@ -254,7 +255,7 @@ Runner_whole(PyObject *object, PyObject *const *arguments, Py_ssize_t count)
         result = run(self, BEGIN, NULL);
         if (result == WAIT && (self->spin_count > 0 || yield_seconds > 0)) {
             self->began = now_seconds();
-            result = seek(self, self->spin_count, self->began, yield_seconds);
+            result = seek_on(self, self->spin_count, self->began, yield_seconds);
             has_sought = yield_seconds > 0;
         }
     }

@@ -129,11 +129,11 @@ look_between_yields(Runner *self, double until)
     return result;
 }
 
-/* Look for the block: at once, again so many times, and then for so long between yields from `began` on. FOUND: it is held. */
+/* The block is busy: look again so many times, and then for so long between yields from `began` on. FOUND: it is held. */
 static int
-seek(Runner *self, Py_ssize_t spins, double began, double yield_seconds)
+seek_on(Runner *self, Py_ssize_t spins, double began, double yield_seconds)
 {
-    int result = look(self);
+    int result = WAIT;
     for (; spins > 0 && result == WAIT; spins--) {
         take_breath();
         result = look(self);
@@ -148,12 +148,12 @@ wait_a_little(Runner *self, double yield_seconds)
     int result;
     if (yield_seconds <= 0) {
         self->has_sought = 0;
-        return seek(self, self->spin_count, 0, 0);
+        return seek_on(self, self->spin_count, 0, 0);
     }
     self->began = now_seconds();
     self->is_cancelled = 0;
     self->has_sought = 1; /* from here on it can be cancelled */
-    result = seek(self, self->spin_count, self->began, yield_seconds);
+    result = seek_on(self, self->spin_count, self->began, yield_seconds);
     self->has_sought = result == WAIT;
     return result;
 }
@@ -209,7 +209,8 @@ Runner_seek(PyObject *object, PyObject *const *arguments, Py_ssize_t count)
     if (!is_callers && !is_available(self)) {
         return PyLong_FromLong(BUSY);
     }
-    result = seek(self, spins, now_seconds(), yield_seconds);
+    result = look(self);
+    result = result == WAIT ? seek_on(self, spins, now_seconds(), yield_seconds) : result;
     self->actor.is_held = 0;
     return PyLong_FromLong(result);
 }
