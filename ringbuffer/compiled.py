@@ -62,8 +62,8 @@ from ringbuffer.memory.codes import PICKLE as PICKLE
 from ringbuffer.memory.codes import TOO_LARGE as TOO_LARGE
 from ringbuffer.memory.codes import WAIT as WAIT
 from ringbuffer.memory.encoding import encode
-from ringbuffer.memory.printer import payload_of
 from ringbuffer.memory.python_runner import Memory, PythonRunner, no_rest
+from ringbuffer.memory.runnable import payload_of
 from ringbuffer.memory.shared import Segment
 from ringbuffer.protocol import Program, Role
 

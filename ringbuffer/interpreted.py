@@ -19,8 +19,8 @@ from ringbuffer.errors import TraceFileError
 from ringbuffer.memory.codes import BUSY, ENDED, FOUND, WAIT
 from ringbuffer.memory.futex import time_of
 from ringbuffer.memory.layout import FRAME, FRAME_BYTES
-from ringbuffer.memory.printer import payload_of, rest_of
 from ringbuffer.memory.python_runner import Memory
+from ringbuffer.memory.runnable import payload_of, rest_of
 from ringbuffer.memory.shared import Segment
 from ringbuffer.protocol import Access, Edge, Flag, Kind, Outcome, Program
 from ringbuffer.trace.recording import INTERRUPTED, RECORD, RECORD_BYTES

@@ -31,7 +31,8 @@ from ringbuffer.memory.codes import (
 )
 from ringbuffer.memory.futex import Words, time_of
 from ringbuffer.memory.layout import AWAKE_BYTES, FRAME_BYTES
-from ringbuffer.memory.printer import NAMES, compile_program, rest_of
+from ringbuffer.memory.printer import NAMES, compile_program
+from ringbuffer.memory.runnable import rest_of
 from ringbuffer.memory.shared import Segment
 from ringbuffer.protocol import Program
 
