@@ -294,7 +294,7 @@ class RecordedRunner:
         if access.flag in (Flag.AWAKE, Flag.OTHERS_AWAKE):
             view, place = (memory.awake, 1 + self._rank) if access.flag is Flag.AWAKE else (memory.others, rank)
         else:
-            view, place = memory.flags_of[self._index], self._place(access.flag, rank)
+            view, place = memory.mapping, memory.entry_at[self._index] + self._place(access.flag, rank)
         if access.kind is Kind.LOAD:
             return int(view[place])
         assert access.value is not None, "a store has a value"

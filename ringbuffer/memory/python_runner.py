@@ -170,7 +170,8 @@ class Memory:
         self.layout, self.rank = segment.layout, rank
         blocks = range(self.layout.max_chunks)
         readers, whole = self.layout.n_reader, segment.whole()
-        self.flags_of = [segment.flags(block) for block in blocks]
+        entries, stride = self.layout.metadata_offset, self.layout.entry_stride_bytes
+        self.entry_at: list[int] | _Released = [entries + block * stride for block in blocks]
         self.read_of = [segment.read_flags(block) for block in blocks]
         self.frames = [(segment.frame if rank == -1 else segment.readonly_frame)(block) for block in blocks]
         # A frame as four numbers of 64 bits, of which one is kind and part: it takes less time to look at than a structure.
@@ -182,7 +183,7 @@ class Memory:
         self.awake = whole[start : start + AWAKE_BYTES * (1 + readers)].cast("I")
         self.others = self.awake[1:] if rank == -1 else self.awake[:1]
         self.words = Words(whole, start, 1 + readers)
-        self._views = (*self.flags_of, *self.read_of, *self.heads, *self.frames, self.position, self.others, self.awake, whole)
+        self._views = (*self.read_of, *self.heads, *self.frames, self.position, self.others, self.awake, whole)
 
     def bind(self, program: Program, state: dict[str, Any], *, stepping: bool) -> dict[str, Callable[..., Any]]:
         """The functions of ``program``. ``state``: the variables that they share with others."""
@@ -192,7 +193,7 @@ class Memory:
         bound = {
             "state": state,
             "look_again": partial(_look_again, state),
-            "entry_at": [self.layout.metadata_offset + block * self.layout.entry_stride_bytes for block in range(blocks)],
+            "entry_at": self.entry_at,
             "read_of": self.read_of,
             "following": [*range(1, blocks), 0],
             "ones": b"\1" * readers,
@@ -221,6 +222,7 @@ class Memory:
 
     def release(self) -> None:
         """Let go of the segment; again does nothing."""
+        self.entry_at = _RELEASED
         self.words.release()
         for view in self._views:
             view.release()
@@ -295,6 +297,7 @@ class _Released:
         raise ValueError("this runner was released, and its memory is not its own any more")
 
 
+_RELEASED: Final = _Released()
 _monotonic, _yield = time.monotonic, os.sched_yield
 BY_CLOCK: Final = 2
 """What says that a block was found while the runner looked again by a clock."""
@@ -309,7 +312,7 @@ _GLOBALS: Final[dict[str, Any]] = {
     "WHOLE_BYTES": WHOLE << _PART_AT | BYTES,
     "COPY_MAX_BYTES": COPY_MAX_BYTES,
     "FRAME_BYTES": FRAME_BYTES,
-    "RELEASED": _Released(),
+    "RELEASED": _RELEASED,
     "BY_CLOCK": BY_CLOCK,
     "pack": FRAME.pack_into,
     "flat": _flat,
