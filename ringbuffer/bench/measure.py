@@ -144,15 +144,17 @@ class _Stretch:
 
 
 def _warm_up(stretch: _Stretch, settings: Settings) -> float:
-    """Send until a run takes a while; the seconds that one message takes. The first run checks every byte."""
+    """Send until a run takes a while; the seconds that one message takes.
+
+    The first run checks every byte, and says nothing of what a message takes: a check may cost many times as much.
+    """
     count = WARM_LAPS * settings.blocks
-    seconds, _ = stretch.run(count, every_byte=True)
-    while seconds < settings.seconds:  # what takes as long as a whole run in the first one is warm already
+    stretch.run(count, every_byte=True)
+    while True:
         seconds, _ = stretch.run(count)
         if seconds >= WARM_SHARE * settings.seconds or count * WARM_GROWTH > MESSAGES_MAX:
-            break
+            return seconds / count
         count *= WARM_GROWTH
-    return seconds / count
 
 
 def _throughput(stretch: _Stretch, cell: Cell, settings: Settings) -> dict[str, float]:

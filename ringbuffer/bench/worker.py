@@ -108,6 +108,7 @@ class _WriterSide(_Side):
     def open(self, peer: type[Peer], setup: Setup, ticket: Any) -> Any:
         if setup.payload != self._payload:
             self._payload = setup.payload
+            payloads.compute_alone(setup.payload)
             self._messages = payloads.messages(setup.payload)
         self._end = peer.writer(setup, ticket, self._prepared.get(peer.name))
         return self._end.ticket
@@ -151,6 +152,7 @@ class _ReaderSide(_Side):
         self._order: list[tuple[list[Any], int]] = []
 
     def open(self, peer: type[Peer], setup: Setup, ticket: Any) -> None:
+        payloads.compute_alone(setup.payload)
         self._end = peer.reader(setup, ticket, self._rank, self._prepared.get(peer.name))
         self._payload = setup.payload
         self._checked = peer.is_checked

@@ -75,7 +75,7 @@ def test_a_tensor_is_checked() -> None:
     quick, whole = payloads.Values(5, length, every=False), payloads.Values(5, length, every=True)
     assert quick == right
     assert whole == right
-    for place in (0, length // 2, length - 1):
+    for place in (0, length // 3, 2 * (length // 3), length - 1):
         wrong = right.copy()
         wrong[place] = 4.0
         assert quick != wrong
