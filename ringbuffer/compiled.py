@@ -207,7 +207,7 @@ class Runner(Releasable, Protocol):
 
     def whole(self, timeout: float | None = None, /) -> int:
         """Look for the next message, for a caller who has set ``is_in_use``: ``length << KIND_BITS | kind``, where it lies in
-        one part in its block, which is held then; -1 where it does not, or not yet, or cannot be said here.
+        one part in its block, which is held then, or was before; -1 where it does not, or not yet, or cannot be said here.
 
         Where the block is busy, it looks again as ``receive`` does, and says in ``has_sought`` whether that was in vain.
         """

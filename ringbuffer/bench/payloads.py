@@ -121,7 +121,7 @@ def tensor_library() -> str:
 
 
 def compute_alone(payload: Payload) -> None:
-    """Have this process compare tensors in one thread: torch's others wait by spinning, and keep its neighbours from running."""
+    """Have this process compare tensors in one thread: torch's others wait by spinning, and keep its neighbours waiting."""
     if payload.kind == TENSOR and tensor_library() == "torch":
         importlib.import_module("torch").set_num_threads(1)
 

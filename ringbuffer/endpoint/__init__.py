@@ -260,7 +260,9 @@ class ShmRingBufferIO(Usage):
         runner = self._runner
         self._enter(call, runner.result in (WAIT, FOUND) and runner.has_sought)
         try:
-            message = self._inbox.next_message(call, self._deadline(timeout))
+            inbox = self._inbox
+            found = inbox.find_whole(0.0) if runner.result == FOUND else -1  # it is there: this waits for nothing
+            message = inbox.next_message(call, self._deadline(timeout)) if found < 0 else inbox.found_message(call, found)
             self._objects, self._messages = self._fast_objects, self._fast_messages
             return message
         finally:

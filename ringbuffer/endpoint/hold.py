@@ -19,10 +19,11 @@ from sys import getrefcount
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
 
-from ringbuffer.codec.frames import BYTES, GATHERED, PICKLE, WHOLE, mark_raw
+from ringbuffer.codec.frames import BYTES, WHOLE, mark_raw
 from ringbuffer.codec.views import Views, decode_views
 from ringbuffer.compiled import KIND_BITS
 from ringbuffer.endpoint.escapes import is_held_in_c
+from ringbuffer.endpoint.inbox import KIND_MASK
 from ringbuffer.errors import (
     BlockEscapedError,
     DecodeError,
@@ -37,8 +38,6 @@ if TYPE_CHECKING:
     from ringbuffer.endpoint import ShmRingBufferIO
 
 READ: Final = "read"
-_IN_PLACE: Final = (BYTES, GATHERED, PICKLE)
-"""The kinds of messages that are read in their block."""
 
 
 class _Exit:
@@ -215,10 +214,9 @@ class MessageHold(Hold):
         self._is_plain = False
         """Whether the message is bytes in their block: then its one view is all that is lent out."""
         inbox = end._inbox
-        if inbox.is_clear:
-            found = end._runner.whole(self._timeout)
-            if found >= 0 and (kind := found & (1 << KIND_BITS) - 1) in _IN_PLACE:
-                return self._take_in_place(end, kind, found >> KIND_BITS)
+        found = inbox.find_whole(self._timeout)
+        if found >= 0:
+            return self._take_in_place(end, found & KIND_MASK, found >> KIND_BITS)
         deadline = end._deadline(self._timeout)
         if inbox.is_empty:
             frame = inbox.next_frame(deadline)

@@ -17,15 +17,31 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
-from ringbuffer.codec.frames import BYTES, FIRST, KIND_NAMES, LAST, RAW, WHOLE, Assembly, Frame, check_frame, payload
+from ringbuffer.codec.frames import (
+    BYTES,
+    FIRST,
+    GATHERED,
+    KIND_NAMES,
+    LAST,
+    PICKLE,
+    RAW,
+    WHOLE,
+    Assembly,
+    Frame,
+    check_frame,
+    payload,
+)
 from ringbuffer.codec.message import decode, decode_assembled
-from ringbuffer.compiled import Runner
+from ringbuffer.compiled import KIND_BITS, Runner
 from ringbuffer.errors import DecodeError, FrameError
 from ringbuffer.memory.layout import FRAME_BYTES
 
 RECEIVE: Final = "recv_bytes"
 """The call that takes nothing but what ``send_bytes`` has sent."""
 _NOWHERE: Final = -1
+KIND_MASK: Final = (1 << KIND_BITS) - 1
+_READABLE: Final = (BYTES, GATHERED, PICKLE)
+"""The kinds of messages that can be made objects where they lie."""
 
 Find = Callable[["float | None"], None]
 """Returns with the block found, or raises; takes a deadline."""
@@ -64,10 +80,13 @@ class Inbox:
         """Whether nothing is kept here, or in the runner, that must be given away before anything else."""
         return self._runner.pending is None and self._marked() is None and not self._is_whole()
 
-    @property
-    def is_clear(self) -> bool:
-        """Whether nothing at all is kept, nor begun: then a whole message that comes next is all that there is to know."""
-        return self._kept is None and self._runner.pending is None and not self._assembly.is_begun
+    def find_whole(self, timeout: float | None) -> int:
+        """Look for the next message: its length and kind, as the runner's ``whole`` says them, if that is all that there is to
+        know of it. -1: :meth:`lend` knows the rest."""
+        if self._kept is not None or self._runner.pending is not None or self._assembly.is_begun:
+            return -1
+        found = self._runner.whole(timeout)
+        return found if found & KIND_MASK in _READABLE else -1
 
     def _marked(self) -> _Kept | None:
         """What is kept, if its block is marked."""
@@ -80,6 +99,16 @@ class Inbox:
     def next_message(self, call: str, deadline: float | None) -> Any:
         """The next message, for the call of that name, which gives it away."""
         message = self.lend(call, deadline)
+        self.forget()
+        return message
+
+    def found_message(self, call: str, found: int) -> Any:
+        """The same, for one that :meth:`find_whole` has found."""
+        kind, length_bytes = found & KIND_MASK, found >> KIND_BITS
+        self.check_kind(call, kind)
+        self._take_whole(kind, length_bytes)
+        assert self._kept is not None, "it was taken"
+        message = self._again(call, self._kept)
         self.forget()
         return message
 
@@ -160,17 +189,23 @@ class Inbox:
     def _take(self, call: str, frame: Frame) -> None:
         """Take what the block holds, a message or a part of one, and mark the block as read."""
         self.check_kind(call, frame.kind)
+        if frame.part == WHOLE:
+            self.withdraw()
+            self._take_whole(frame.kind, frame.length_bytes)
+            return
         runner = self._runner
         with payload(self._frames[runner.where()], frame) as part:
-            if frame.part != WHOLE:
-                self._last_part = runner.done()
-                self._assembly.add(frame, part)
-            else:
-                self.withdraw()
-                try:
-                    self._kept = _Kept(runner.done(), frame.kind, decode(frame.kind, part))
-                except DecodeError as error:
-                    self.keep_undecodable(frame.kind, error.raw)
+            self._last_part = runner.done()
+            self._assembly.add(frame, part)
+        runner.finish()
+
+    def _take_whole(self, kind: int, length_bytes: int) -> None:
+        runner = self._runner
+        with self._frames[runner.where()][FRAME_BYTES : FRAME_BYTES + length_bytes] as body:
+            try:
+                self._kept = _Kept(runner.done(), kind, decode(kind, body))
+            except DecodeError as error:
+                self.keep_undecodable(kind, error.raw)
         runner.finish()
 
     def keep_undecodable(self, kind: int, raw: bytes) -> None:

@@ -234,7 +234,7 @@ decoded(Runner *self, PyObject *decode)
 PyDoc_STRVAR(whole_doc,
 "whole(timeout=None, /)\n--\n\n"
 "Look for the next message, for a caller who has set is_in_use: length << 8 | kind, where it lies in one part in its block, which\n"
-"is the caller's then; or -1, and whatever keeps it is for the caller to find.\n\n"
+"is the caller's then, or is so already; or -1, and whatever keeps it is for the caller to find.\n\n"
 "Where the block is busy, it looks again as receive() does, but for the cancelling, of which it says nothing.");
 
 static PyObject *
@@ -251,8 +251,8 @@ Runner_whole(PyObject *object, PyObject *const *arguments, Py_ssize_t count)
         check_side(self, READ, "in this table the caller writes: there is nothing to receive") < 0) {
         return NULL;
     }
-    if (!self->is_busy && !self->actor.is_held && self->buffer.obj != NULL) {
-        result = run(self, BEGIN, NULL);
+    if (!self->is_busy && self->buffer.obj != NULL) {
+        result = run(self, BEGIN, NULL); /* a block that is held is found again */
         if (result == WAIT && (self->spin_count > 0 || yield_seconds > 0)) {
             self->began = now_seconds();
             result = seek_on(self, self->spin_count, self->began, yield_seconds);
@@ -269,7 +269,7 @@ Runner_whole(PyObject *object, PyObject *const *arguments, Py_ssize_t count)
             return PyLong_FromUnsignedLongLong(LITTLE_64(frame.length) << KIND_BITS | LITTLE_32(frame.kind));
         }
     }
-    self->has_sought = (char)has_sought; /* as receive() says it */
+    self->has_sought = (char)(self->has_sought || has_sought); /* as receive() says it, which may have looked before */
     return PyLong_FromLong(-1);
 }
 

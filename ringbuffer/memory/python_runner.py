@@ -134,9 +134,9 @@ class PythonRunner:
         """Look for the next message, for a caller who has set ``is_in_use``: what ``compiled.py`` says."""
         if self._own == 0:
             no_receive()
-        if self._is_held() or self._is_inside():
+        if self._is_inside() or self._memory.entry_at is _RELEASED:
             return -1
-        result = self.begin()
+        result = self.begin()  # a block that is held is found again
         if result != FOUND and not (result == WAIT and self._look_on(timeout)):
             return -1  # an edited table can also come to its end without the caller
         sequence, length, what, total = self._memory.heads[self.where()]
@@ -153,7 +153,7 @@ class PythonRunner:
         self.began = _monotonic()
         until = self.began + yield_seconds if yield_seconds > 0 else None
         result = _seek_on(self.__dict__, self._look, self.spin_count, until)
-        self.has_sought = until is not None
+        self.has_sought = self.has_sought or until is not None
         return result != WAIT and self.begin() == FOUND
 
     def release(self) -> None:

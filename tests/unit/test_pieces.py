@@ -67,7 +67,7 @@ def test_the_next_message_is_found_in_its_block_which_is_held(pair: Pair) -> Non
         assert writer.send(kind, data) == FOUND
         assert reader.whole() == len(data) << KIND_BITS | kind
         assert (reader.where(), reader.done(), pair.payload(len(data))) == (number % BLOCKS, number, data)
-        assert reader.whole() == NONE, "the block is out"
+        assert reader.whole() == len(data) << KIND_BITS | kind, "the block that is held is the same"
         assert next(map(reader.receive, (None,)), None) is None
         assert reader.result == BUSY
         reader.abort()
@@ -156,6 +156,24 @@ def test_what_comes_while_one_looks_again_and_is_no_whole_message_is_no_end_of_t
             reader.finish()
     list(map(reader.receive, (None,), (0,)))
     assert not reader.has_sought
+
+
+def test_what_receive_leaves_to_its_caller_is_found_and_a_part_of_a_message_ends_no_wait(pair: Pair) -> None:
+    reader, writer = pair.reader, pair.writer
+    reader.yield_seconds = 3600.0
+    for part, found in ((WHOLE, 3 << KIND_BITS | GATHERED), (1, NONE)):
+        number, began = reader.done(), reader.began
+        looking = Background(lambda: list(map(reader.receive, (None,))))
+        until(lambda began=began: reader.began > began)  # type: ignore[misc]
+        assert writer.begin() == FOUND
+        FRAME.pack_into(pair.segment.frame(number), 0, number, 3, GATHERED, part, 3)
+        writer.finish()
+        assert looking.outcome() == []
+        assert (reader.result, reader.has_sought) == (FOUND, True)
+        began = reader.began
+        assert reader.whole(0.0) == found
+        assert (reader.has_sought, reader.began) == (found == NONE, began), "its caller may have to wait for more, from then on"
+        reader.finish()
 
 
 def test_a_writer_finds_none(pair: Pair) -> None:

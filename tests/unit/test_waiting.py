@@ -173,7 +173,7 @@ def test_time_of_a_read_is_counted_from_when_the_runner_has_looked_for_its_first
                 writer.send_bytes(bytes(65), timeout=0)
             return found
 
-    reader._runner = Late(runner, clock)  # type: ignore[assignment]
+    reader._inbox._runner = Late(runner, clock)  # type: ignore[assignment]
     reader._waiter._runner = Governed(runner, clock)  # type: ignore[assignment]
     with pytest.raises(WaitTimeoutError), reader.read(timeout=1e-3):
         pass
