@@ -55,13 +55,11 @@ _Leaves = dict[Edge, tuple[str, ...]]
 _LEAVES: Final[_Leaves] = {
     edge: ("return WAIT" if edge is Edge.WAITED else "return ENDED",) for edge in Edge if edge is not Edge.FORWARD
 }
-_AGAIN: Final = "if look_again(look, timeout): continue"
-_SENDING: Final = _LEAVES | {Edge.WAITED: (_AGAIN, "return WAIT")}
+_AGAIN: Final = ("looked = look_again(looked, timeout)", "if looked: continue")
+_SENDING: Final = _LEAVES | {Edge.WAITED: (*_AGAIN, "return WAIT")}
 _SENT: Final[_Leaves] = dict.fromkeys(_LEAVES, ("return FOUND",))
 _TAKEN: Final[_Leaves] = dict.fromkeys(_LEAVES, ("break",))
-_TAKING: Final[_Leaves] = dict.fromkeys(_LEAVES, ("raise nothing(ENDED)",)) | {
-    Edge.WAITED: ("looked = look_again(look, timeout)", "if looked: continue", "raise nothing(WAIT)")
-}
+_TAKING: Final[_Leaves] = dict.fromkeys(_LEAVES, ("raise nothing(ENDED)",)) | {Edge.WAITED: (*_AGAIN, "raise nothing(WAIT)")}
 
 
 def compile_program(program: Program, n_reader: int, *, stepping: bool = False) -> str:
@@ -143,7 +141,7 @@ class _Printer:
         yield "        nonlocal index, done, inside, is_locked, cut, part_of"
         yield "        if inside or held or state['is_in_use']:"
         yield "            return BUSY"
-        yield "        inside = True"
+        yield "        inside, looked = True, 0"
         yield "        try:"
         yield "            if data.__class__ is not bytes:"
         yield "                if data.__class__ is list:"
@@ -152,15 +150,22 @@ class _Printer:
         yield "            length = len(data)"
         yield "            if length > limit:"
         yield "                return TOO_LARGE"
+        yield "            at = 0  # an interrupt at a jump back counts as one of the instruction before the loop"
         yield "            while True:  # it is left as soon as the block is found"
         self._found, self._leaves = ("break",), _SENDING
         yield from self._enter(Branch(0, 0, Edge.FORWARD), 4)
+        yield "            if looked:"
+        yield "                state['has_sought'] = False"
         yield "            pack(mapping, frame_at[index], done, length, kind, WHOLE, length)"
         yield "            if length != cut:"
         yield "                cut, part_of = length, slice(FRAME_BYTES, FRAME_BYTES + length)"
         yield "            frames[index][part_of] = data"
         self._found, self._leaves = ("return FOUND",), _SENT
-        yield from self._enter(self.payload.branch(Outcome.DONE), 3)
+        yield from self._branch(self.payload.branch(Outcome.DONE), 3)
+        yield "        except BaseException:"
+        yield "            if looked:"
+        yield "                state['has_sought'] = False"
+        yield "            raise"
         yield "        finally:"
         yield "            inside = False"
 
@@ -172,7 +177,7 @@ class _Printer:
         yield "        nonlocal index, done, held, inside, is_locked, is_kept"
         yield "        if inside or held or state['is_in_use']:"
         yield "            raise nothing(BUSY)"
-        yield "        inside, is_taken, looked = True, False, False"
+        yield "        inside, is_taken, looked = True, False, 0"
         yield "        try:"
         yield "            if is_kept and state['pending'] is not None:"
         yield "                data, what = state['pending'], state['pending_what']"
@@ -185,21 +190,26 @@ class _Printer:
         self._found, self._leaves = ("break",), _TAKING
         yield from self._enter(Branch(0, 0, Edge.FORWARD), 5)
         yield "                sequence, length, what, total = heads[index]"
-        yield "                if (sequence != done or total != length or length > limit or what != WHOLE_BYTES and"
-        yield "                        (what != WHOLE_PICKLE or length > COPY_MAX_BYTES or decode is None)):"
+        yield "                if not (sequence == done and total == length <= limit) or what != WHOLE_BYTES and ("
+        yield "                        what != WHOLE_PICKLE or length > COPY_MAX_BYTES or decode is None):"
         yield "                    held = True"
-        yield "                    state['has_sought'] = looked == BY_CLOCK  # the caller may have to wait for more"
+        yield "                    # The caller may have to wait for more, and then has waited since."
+        yield "                    state['has_sought'], looked = looked > 0 and state['has_sought'], 0"
         yield "                    raise nothing(FOUND)"
+        yield "                if looked:"
+        yield "                    state['has_sought'] = False"
         yield "                start = data_at[index]"
         yield "                data = mapping[start:start + length]"
         yield "                while True:  # it is left at once: behind it the message is marked as read"
         self._leaves, self._takes_message = _TAKEN, True
-        yield from self._enter(self.payload.branch(Outcome.DONE), 5)
+        yield from self._branch(self.payload.branch(Outcome.DONE), 5)
         yield "            message = data if what == WHOLE_BYTES else decode(data)"
         yield "            if is_kept:"
         yield "                is_kept, state['pending'] = False, None"
         yield "            return message"
         yield "        except BaseException:"
+        yield "            if looked:"
+        yield "                state['has_sought'] = False"
         yield "            if is_taken:  # and not given away: an interrupt has come, or it cannot be decoded"
         yield "                state['pending_what'], state['pending'], is_kept = what, data, True"
         yield "            raise"
@@ -225,9 +235,9 @@ class _Printer:
             yield from (pad + line for line in self._leaves[branch.edge])
 
     def _uses_flags(self, pc: int) -> bool:
-        """Whether a row from there on, until the call ends, is about a flag of the block."""
-        flag = self.program[pc].row.access.flag
-        if flag is not None and flag.is_of_block:
+        """Whether a row from there on, until the call ends, is about a flag of the block, or behind the caller's part."""
+        row = self.program[pc].row
+        if row.is_payload or (row.access.flag is not None and row.access.flag.is_of_block):
             return True
         return any(branch.edge is Edge.FORWARD and self._uses_flags(branch.pc) for _, branch in self.program[pc].branches)
 

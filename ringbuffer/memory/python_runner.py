@@ -248,23 +248,25 @@ def _seek_on(state: dict[str, Any], look: Callable[[], int], spin_count: int, un
     return result
 
 
-def _look_again(state: dict[str, Any], look: Callable[[], int], timeout: float | None) -> int:
-    """The block is busy: look again on behalf of ``send`` and ``receive``. Whether it is free now; :data:`BY_CLOCK` where that
-    could be cancelled."""
+def _look_again(state: dict[str, Any], looked: int, timeout: float | None) -> int:
+    """The block is busy for ``send`` or ``receive``, which has looked again so often: what comes before the next look, and how
+    many there are with it, or 0 where there is none. While it looks by a clock it can be cancelled, and says ``has_sought``."""
     yield_seconds = state["yield_seconds"] if timeout is None else min(timeout, state["yield_seconds"])
-    if yield_seconds <= 0:
-        state["has_sought"] = False
-        return _seek_on(state, look, state["spin_count"], None) == FOUND
-    state["began"] = began = _monotonic()
-    state["is_cancelled"] = False
-    state["has_sought"] = True  # from here on it can be cancelled
-    try:
-        result = _seek_on(state, look, state["spin_count"], began + yield_seconds)
-    except BaseException:
-        state["has_sought"] = False  # the call is over
-        raise
-    state["has_sought"] = result == WAIT
-    return BY_CLOCK if result == FOUND else False
+    if not looked:
+        if yield_seconds > 0:
+            state["began"] = _monotonic()
+            state["is_cancelled"] = False
+        state["has_sought"] = yield_seconds > 0
+    beyond = looked - state["spin_count"]
+    if beyond >= 0:
+        if yield_seconds <= 0 or state["is_roused"] or (beyond and _monotonic() >= state["began"] + yield_seconds):
+            return 0
+        try:
+            _yield()
+        except BaseException:
+            state["has_sought"] = False  # the call is over
+            raise
+    return looked + 1
 
 
 def no_rest(*_: object) -> Any:
@@ -299,8 +301,6 @@ class _Released:
 
 _RELEASED: Final = _Released()
 _monotonic, _yield = time.monotonic, os.sched_yield
-BY_CLOCK: Final = 2
-"""What says that a block was found while the runner looked again by a clock."""
 _GLOBALS: Final[dict[str, Any]] = {
     "WAIT": WAIT,
     "FOUND": FOUND,
@@ -313,7 +313,6 @@ _GLOBALS: Final[dict[str, Any]] = {
     "COPY_MAX_BYTES": COPY_MAX_BYTES,
     "FRAME_BYTES": FRAME_BYTES,
     "RELEASED": _RELEASED,
-    "BY_CLOCK": BY_CLOCK,
     "pack": FRAME.pack_into,
     "flat": _flat,
 }
