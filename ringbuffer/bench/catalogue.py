@@ -14,6 +14,7 @@ from ringbuffer.bench.installed import (
     Iceoryx2Views,
     Interprocess,
     Zmq,
+    ZmqCredit,
     ZmqShallow,
 )
 from ringbuffer.bench.ours import Ours, OursPython, OursViews
@@ -30,6 +31,7 @@ PEERS: Final[tuple[type[Peer], ...]] = (
     Iceoryx2Views,
     Zmq,
     ZmqShallow,
+    ZmqCredit,
     FasterFifo,
     Interprocess,
     Queues,

@@ -11,7 +11,7 @@ import pytest
 from ringbuffer.bench import payloads, plot
 from ringbuffer.bench.catalogue import PEERS, choose, reference_of
 from ringbuffer.bench.floor import Copy
-from ringbuffer.bench.installed import Iceoryx2Views
+from ringbuffer.bench.installed import Credit, Iceoryx2Views
 from ringbuffer.bench.measure import Cell, Settings
 from ringbuffer.bench.ours import Ours, OursPython, OursViews
 from ringbuffer.bench.payloads import Payload, parse_payload
@@ -247,6 +247,31 @@ def test_a_plan_asks_each_peer_only_what_it_does() -> None:
     named = replace(unasked, are_named=True)
     asked = {(cell.peer.name, cell.measure, cell.payload.name) for group in named.cells() for cell in group}
     assert {("gloo", THROUGHPUT, "64 B"), ("vllm", THROUGHPUT, "dict")} <= asked
+
+
+@pytest.mark.parametrize("depth", range(1, 7))
+def test_with_credit_no_reader_is_further_behind_than_allowed_and_nobody_waits_for_ever(depth: int) -> None:
+    """Every order in which two readers receive, and the writer hears of it, over three laps."""
+    todo: list[tuple[tuple[int, ...], tuple[int, ...], int]] = [((0, 0), (0, 0), 0)]  # received, heard of, sent
+    seen, furthest = set(todo), 0
+    while todo:
+        received, heard, sent = todo.pop()
+        credit = Credit(2, depth)
+        credit.left -= sent
+        for rank in (0, 1):
+            for _ in range(heard[rank]):
+                credit.given(rank)
+        furthest = max(furthest, sent - min(received))
+        nexts = [(received, heard, sent + 1)] if credit.left else []
+        for rank in (0, 1):
+            more = {side: tuple(n + (one == rank) for one, n in enumerate(side)) for side in (received, heard)}
+            nexts += [(more[received], heard, sent)] if received[rank] < sent else []
+            nexts += [(received, more[heard], sent)] if heard[rank] < received[rank] // credit.step else []
+        assert nexts, "somebody can go on"
+        fresh = [state for state in nexts if state[2] <= 3 * depth and state not in seen]
+        seen.update(fresh)
+        todo += fresh
+    assert furthest == depth
 
 
 def test_whom_a_peer_is_compared_with() -> None:
