@@ -7,6 +7,7 @@ of Python (``memory/printer.py``) and compiled. Of the writer's bare table come 
 
     def begin():                          # from the first row to the caller's part, or to waiting
         at = entry_at[index]
+        held = False
         if mapping[at]:                   # W1
             if read_of[index] == ones:    # W2
                 mapping[at] = 0           # W3

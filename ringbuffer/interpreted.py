@@ -158,6 +158,7 @@ class RecordedRunner:
     def begin(self) -> int:
         """From the first row to the caller's part, or to waiting."""
         began = 0 if self._tape is None else self._tape.end
+        self._is_held = False
         result = self._run(0)
         if result == WAIT and self._tape is not None:
             self._tape.looked(began)

@@ -1,8 +1,8 @@
 """The three measures, each of one peer, one payload and one number of readers.
 
-Rules: a cell is opened, warmed up with every byte checked, measured, and closed. Throughput is from the writer's clock before
-its first message to the slowest reader's clock behind its last one (of a floor where nobody waits: the longest time that one
-process took); the number of messages follows from the warm-up. One-way
+Rules: a cell is opened, warmed up (in the first run with every byte checked), measured, and closed. Throughput is from the
+writer's clock before its first message to the slowest reader's clock behind its last one (of a floor where nobody waits: the
+longest time that one process took); the number of messages follows from those runs of the warm-up that check no more. One-way
 latency is from the writer's clock directly before it sends to each reader's clock directly after it has received, where the
 next message is sent only after all readers have had the last one and a pause, so that no queue is measured. Idle cost is the
 processor time of the readers' processes while they wait for a message, over a window that begins 50 ms after the last one.

@@ -4,9 +4,9 @@ A payload has a cycle of ready-made messages, all different, so that neither mak
 it. Rules: the cycle is longer than the ring, and its length a prime number, so that a message of another lap is another
 message. Up to ``COMPARED_BYTES`` a reader compares every byte of every message. Longer ones carry their number at the head,
 in the middle and at the tail (a tensor: at four places), and these are compared, with the length: a copy that is overtaken by
-the next lap has two different numbers. In warm-up every byte of every message is compared, whatever its size. The last message
-of a run carries how many there were. Limits: between the numbers of a long message, only warm-up looks; of a loss of exactly
-one whole cycle, only the last message tells.
+the next lap has two different numbers. In the first run, which is not timed, every byte of every message is compared, whatever
+its size. The last message of a run carries how many there were. Limits: between the numbers of a long message, only that first
+run looks; of a loss of exactly one whole cycle, only the last message tells.
 """
 
 from __future__ import annotations

@@ -56,10 +56,13 @@ _LEAVES: Final[_Leaves] = {
     edge: ("return WAIT" if edge is Edge.WAITED else "return ENDED",) for edge in Edge if edge is not Edge.FORWARD
 }
 _AGAIN: Final = ("looked = look_again(looked, timeout)", "if looked: continue")
-_SENDING: Final = _LEAVES | {Edge.WAITED: (*_AGAIN, "return WAIT")}
+_OVER: Final = "if looked: state['has_sought'] = False"
+_SENDING: Final = {edge: (_OVER, *lines) for edge, lines in _LEAVES.items()} | {Edge.WAITED: (*_AGAIN, "return WAIT")}
 _SENT: Final[_Leaves] = dict.fromkeys(_LEAVES, ("return FOUND",))
 _TAKEN: Final[_Leaves] = dict.fromkeys(_LEAVES, ("break",))
-_TAKING: Final[_Leaves] = dict.fromkeys(_LEAVES, ("raise nothing(ENDED)",)) | {Edge.WAITED: (*_AGAIN, "raise nothing(WAIT)")}
+_TAKING: Final[_Leaves] = dict.fromkeys(_LEAVES, ("state['result'] = ENDED", "raise StopIteration")) | {
+    Edge.WAITED: (*_AGAIN, "state['result'] = WAIT", "raise StopIteration")
+}
 
 
 def compile_program(program: Program, n_reader: int, *, stepping: bool = False) -> str:
@@ -106,9 +109,13 @@ class _Printer:
     def _call(self, name: str, entry: Branch) -> Iterator[str]:
         yield f"    def {name}():"
         yield "        nonlocal index, done, held, is_locked"
-        if name != "begin":
+        if name == "begin":  # whoever has let go of the memory stays shut, and what is held is found again, or damaged
+            yield "        at = entry_at[index]"
             yield "        held = False"
-        yield from self._enter(entry, 2)
+            yield from self._branch(entry, 2)
+        else:
+            yield "        held = False"
+            yield from self._enter(entry, 2)
         if self.stepping:
             yield "        yield  # a generator even where there is no access"
 
@@ -170,19 +177,18 @@ class _Printer:
         yield "            inside = False"
 
     def _receive(self) -> Iterator[str]:
-        yield "    def nothing(result):"
-        yield "        state['result'] = result"
-        yield "        return StopIteration"
         yield "    def receive(decode, timeout=None):"
         yield "        nonlocal index, done, held, inside, is_locked, is_kept"
         yield "        if inside or held or state['is_in_use']:"
-        yield "            raise nothing(BUSY)"
+        yield "            state['result'] = BUSY"
+        yield "            raise StopIteration"
         yield "        inside, is_taken, looked = True, False, 0"
         yield "        try:"
         yield "            if is_kept and state['pending'] is not None:"
         yield "                data, what = state['pending'], state['pending_what']"
         yield "                if decode is None and what != WHOLE_BYTES:"
-        yield "                    raise nothing(FOUND)"
+        yield "                    state['result'] = FOUND"
+        yield "                    raise StopIteration"
         yield "                is_taken = True"
         yield "            else:"
         yield "                is_kept = False"
@@ -195,7 +201,8 @@ class _Printer:
         yield "                    held = True"
         yield "                    # The caller may have to wait for more, and then has waited since."
         yield "                    state['has_sought'], looked = looked > 0 and state['has_sought'], 0"
-        yield "                    raise nothing(FOUND)"
+        yield "                    state['result'] = FOUND"
+        yield "                    raise StopIteration"
         yield "                if looked:"
         yield "                    state['has_sought'] = False"
         yield "                start = data_at[index]"

@@ -13,7 +13,7 @@ import threading
 import time
 from array import array
 from collections.abc import Callable
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from ringbuffer.memory.codes import (
@@ -150,8 +150,10 @@ class PythonRunner:
     def _look_on(self, timeout: float | None) -> bool:
         """The block is busy: look again on behalf of :meth:`whole`. Whether it was found, and is held."""
         yield_seconds = self.yield_seconds if timeout is None else min(timeout, self.yield_seconds)
-        self.began = _monotonic()
-        until = self.began + yield_seconds if yield_seconds > 0 else None
+        until = None
+        if self.spin_count > 0 or yield_seconds > 0:
+            self.began = _monotonic()
+            until = self.began + yield_seconds if yield_seconds > 0 else None
         result = _seek_on(self.__dict__, self._look, self.spin_count, until)
         self.has_sought = self.has_sought or until is not None
         return result != WAIT and self.begin() == FOUND
@@ -192,7 +194,7 @@ class Memory:
         own = 1 + self.rank
         bound = {
             "state": state,
-            "look_again": partial(_look_again, state),
+            "look_again": _looking_again(state),
             "entry_at": self.entry_at,
             "read_of": self.read_of,
             "following": [*range(1, blocks), 0],
@@ -248,25 +250,31 @@ def _seek_on(state: dict[str, Any], look: Callable[[], int], spin_count: int, un
     return result
 
 
-def _look_again(state: dict[str, Any], looked: int, timeout: float | None) -> int:
-    """The block is busy for ``send`` or ``receive``, which has looked again so often: what comes before the next look, and how
-    many there are with it, or 0 where there is none. While it looks by a clock it can be cancelled, and says ``has_sought``."""
-    yield_seconds = state["yield_seconds"] if timeout is None else min(timeout, state["yield_seconds"])
-    if not looked:
-        if yield_seconds > 0:
-            state["began"] = _monotonic()
-            state["is_cancelled"] = False
-        state["has_sought"] = yield_seconds > 0
-    beyond = looked - state["spin_count"]
-    if beyond >= 0:
-        if yield_seconds <= 0 or state["is_roused"] or (beyond and _monotonic() >= state["began"] + yield_seconds):
-            return 0
-        try:
-            _yield()
-        except BaseException:
-            state["has_sought"] = False  # the call is over
-            raise
-    return looked + 1
+def _looking_again(state: dict[str, Any]) -> Callable[[int, float | None], int]:
+    """What ``send`` and ``receive`` call where the block is busy. It is written in Python, so that no interrupt comes between
+    its return and the assignment of what it returns."""
+
+    def look_again(looked: int, timeout: float | None) -> int:
+        """The block is busy for a call which has looked again so often: what comes before the next look, and how many there
+        are with it, or 0 where there is none. While it looks by a clock it can be cancelled, and says ``has_sought``."""
+        yield_seconds = state["yield_seconds"] if timeout is None else min(state["yield_seconds"], timeout)
+        if not looked:
+            if yield_seconds > 0:
+                state["began"] = _monotonic()
+                state["is_cancelled"] = False
+            state["has_sought"] = yield_seconds > 0
+        beyond = looked - state["spin_count"]
+        if beyond >= 0:
+            if yield_seconds <= 0 or state["is_roused"] or (beyond and _monotonic() >= state["began"] + yield_seconds):
+                return 0
+            try:
+                _yield()
+            except BaseException:
+                state["has_sought"] = False  # the call is over
+                raise
+        return looked + 1
+
+    return look_again
 
 
 def no_rest(*_: object) -> Any:

@@ -12,7 +12,7 @@ from ringbuffer.bench import payloads, plot
 from ringbuffer.bench.catalogue import PEERS, choose, reference_of
 from ringbuffer.bench.floor import Copy
 from ringbuffer.bench.installed import Credit, Iceoryx2Views
-from ringbuffer.bench.measure import Cell, Settings
+from ringbuffer.bench.measure import LEAST_LAPS, MESSAGES_MAX, WARM_SHARE, Cell, Settings, _throughput, _warm_up
 from ringbuffer.bench.ours import Ours, OursPython, OursViews
 from ringbuffer.bench.payloads import Payload, parse_payload
 from ringbuffer.bench.peer import IDLE, LATENCY, THROUGHPUT
@@ -112,6 +112,42 @@ def test_the_arithmetic() -> None:
     for nothing in (spread, lambda some: quantile(some, 0.5)):
         with pytest.raises(ValueError, match="of nothing"):
             nothing([])
+
+
+class Clockwork:
+    """Stands for a stretch: each message takes so long, and one of which every byte is checked a thousand times as long."""
+
+    def __init__(self, each_seconds: float) -> None:
+        self.each_seconds = each_seconds
+        self.runs: list[tuple[int, bool, float]] = []
+
+    def run(self, count: int, *, every_byte: bool = False, about_seconds: float = 0.0) -> tuple[float, list[float]]:
+        self.runs.append((count, every_byte, about_seconds))
+        return count * self.each_seconds * (1000 if every_byte else 1), []
+
+
+@pytest.mark.parametrize("each_seconds", [0.0, 1e-9, 1e-7, 3e-5, 1e-3, 0.02, 1.0, 100.0])
+def test_what_a_message_takes_is_said_by_runs_that_check_it_as_the_timed_ones_do(each_seconds: float) -> None:
+    settings, stretch = Settings(0.3, 10), Clockwork(each_seconds)
+    assert _warm_up(stretch, settings) == pytest.approx(each_seconds)  # type: ignore[arg-type]
+    counts, every_byte, _ = zip(*stretch.runs, strict=True)
+    assert every_byte == (True, *(len(counts) - 1) * [False])
+    assert list(counts[1:]) == sorted(set(counts[1:]))
+    assert counts[-1] <= MESSAGES_MAX
+    assert counts[-1] * each_seconds >= WARM_SHARE * settings.seconds or counts[-1] > MESSAGES_MAX / 10
+    assert not [count for count in counts[1:-1] if count * each_seconds >= WARM_SHARE * settings.seconds]
+
+
+@pytest.mark.parametrize("each_seconds", [1e-9, 1e-7, 3e-5, 100.0])
+def test_a_timed_run_has_as_many_messages_as_its_time_has_room_for(each_seconds: float) -> None:
+    settings, stretch = Settings(0.3, 10), Clockwork(each_seconds)
+    found = _throughput(stretch, Cell(THROUGHPUT, SMALL, 1, Ours), settings)  # type: ignore[arg-type]
+    count, every_byte, about_seconds = stretch.runs[-1]
+    fits = max(settings.seconds / each_seconds, LEAST_LAPS * settings.blocks)
+    assert count == found["messages"] == pytest.approx(min(MESSAGES_MAX, fits), abs=1)
+    assert not every_byte
+    assert about_seconds == pytest.approx(count * each_seconds)
+    assert found["seconds_per_message"] == pytest.approx(each_seconds)
 
 
 def figures(seconds: float) -> dict[str, float]:

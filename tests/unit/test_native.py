@@ -16,7 +16,7 @@ from typing import Any, Final, TypeAlias
 
 import pytest
 from edits import FENCES_AND_LOCKS, variants
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from interpreting import COMPOSED, Interpreter, Places, composed
 from support import (
@@ -214,6 +214,76 @@ def test_calls_on_a_segment_do_what_compiled_python_does_to_every_byte(
             if rests(python, call) and rests(in_c, call):
                 assert called(python, call) == called(in_c, call)
             assert (python.where(), python.done()) == (in_c.where(), in_c.done())
+            header = segments[0].header.header_bytes
+            assert segments[0].whole()[header:] == segments[1].whole()[header:]
+
+
+WAITS = st.fixed_dictionaries(
+    {
+        "spin_count": st.sampled_from([0, 1, 3]),
+        "yield_seconds": st.sampled_from([0.0, 1e-9, 3600.0]),
+        "has_sought": st.booleans(),
+        "is_cancelled": st.booleans(),
+    }
+)
+"""What a runner is told of waiting, and what an earlier call may have left; it is always roused, so that no look lasts."""
+MESSAGES = st.tuples(
+    st.sampled_from(["message", "message", "whole", "finish", "abort"]),
+    st.sampled_from([(), (None,), (0,), (1e-9,), (3600.0,)]),
+    st.sampled_from([codes.BYTES, codes.BYTES, codes.PICKLE, 3, 77, 1 << 31]),
+    st.sampled_from([codes.WHOLE, codes.WHOLE, codes.WHOLE, 1]),
+    st.sampled_from([0, 0, 0, 1]),
+    WAITS,
+    BITS,
+)
+"""A call, its time-out, the frame that it finds (kind, part, and by how much its number is wrong), and how it waits."""
+
+
+def come(end: Any, writes: bool, call: str, timeout: tuple[Any, ...]) -> Any:
+    """What comes of a call: where a message is received that, in a list, or why there is none."""
+    if call == "message" and writes:
+        return end.send(codes.BYTES, b"new", *timeout)
+    if call == "message":
+        return list(map(end.receive, (bytes.hex,), *[(one,) for one in timeout])) or end.result
+    if call == "whole" and writes:
+        return None
+    return end.whole(*timeout) if call == "whole" else getattr(end, call)()
+
+
+SCANS: Final = PROTOCOL.replace(policy="scan")
+AT_ONCE: Final = {"spin_count": 0, "yield_seconds": 0.0, "has_sought": False, "is_cancelled": True}
+LONG: Final = AT_ONCE | {"spin_count": 1, "yield_seconds": 3600.0}
+FREE, FULL, READ = bytes(2 * 4), b"\1\0\0\0" * 2, b"\1\1\1\1" * 2
+
+
+@UNTIMED
+@example(SCANS.redirected("W1", "0", "restart"), -1, [("message", (), 2, 3, 0, LONG, FULL[:4] + FREE[:4])])
+@example(SCANS.redirected("R1", "1", "restart"), 0, [("message", (), 2, 3, 0, LONG, FREE[:4] + READ[:4])])
+@example(
+    PROTOCOL,
+    0,
+    [("whole", (), 3, 3, 0, AT_ONCE, FULL), ("whole", (), 3, 3, 0, AT_ONCE, READ), ("message", (), 3, 3, 0, LONG, READ)],
+)
+@given(PYTHONS, RANKS, st.lists(MESSAGES, min_size=1, max_size=6))
+def test_messages_are_waited_for_as_in_compiled_python(
+    segments: tuple[Segment, Segment], variant: Variant, rank: int, schedule: list[tuple[Any, ...]]
+) -> None:
+    """Looks are as many, and what is said of them afterwards is the same, however they end."""
+    program = composed(table_of(variant, rank), None)
+    if isinstance(what(lambda: bind_python(program, segments[0], rank).release()), tuple):
+        return  # as above
+    with both(program, segments, rank) as ends:
+        for call, timeout, kind, part, wrong, waits, flags in schedule:
+            found = []
+            for end, segment in zip(ends, segments, strict=True):
+                put_in_segment(segment, flags, (1,) * (1 + READERS))
+                codes.FRAME.pack_into(segment.frame(end.where()), 0, end.done() + wrong, 3, kind, part, 3)
+                for name, value in waits.items():
+                    setattr(end, name, value)
+                end.rouse()
+                came, began = come(end, rank == -1, call, timeout), end.began
+                found.append((came, end.has_sought, end.is_cancelled, began > 0, end.result, end.where(), end.done()))
+            assert found[0] == found[1]
             header = segments[0].header.header_bytes
             assert segments[0].whole()[header:] == segments[1].whole()[header:]
 

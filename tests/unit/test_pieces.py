@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from support import LONG_SECONDS, Background, needs_extension
 
 from ringbuffer.compiled import BUSY, BYTES, FOUND, KIND_BITS, PICKLE, TOO_LARGE, WAIT, Runner, bind_native, bind_python
+from ringbuffer.interpreted import RecordedRunner
 from ringbuffer.memory.codes import FRAME, WHOLE
 from ringbuffer.memory.layout import FRAME_BYTES, Layout
 from ringbuffer.memory.shared import Segment
@@ -174,6 +175,20 @@ def test_what_receive_leaves_to_its_caller_is_found_and_a_part_of_a_message_ends
         assert reader.whole(0.0) == found
         assert (reader.has_sought, reader.began) == (found == NONE, began), "its caller may have to wait for more, from then on"
         reader.finish()
+
+
+@pytest.mark.parametrize("make", [pytest.param(bind_native, marks=needs_extension), bind_python, RecordedRunner])
+def test_a_block_that_is_held_and_not_found_again_is_held_no_more(make: Callable[..., Any]) -> None:
+    """Only who damages flags can come between; then a reader waits as if it had not seen the block, and is not busy."""
+    pair = Pair(make)
+    assert pair.writer.begin() == FOUND
+    pair.writer.finish()
+    assert (pair.reader.begin(), pair.reader.seek(0, 0.0)) == (FOUND, BUSY)
+    pair.segment.flags(0)[1] = 1
+    assert (pair.reader.begin(), pair.reader.seek(0, 0.0)) == (WAIT, WAIT)
+    pair.segment.flags(0)[1] = 0
+    assert pair.reader.seek(0, 0.0) == FOUND
+    pair.close()
 
 
 def test_a_writer_finds_none(pair: Pair) -> None:

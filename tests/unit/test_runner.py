@@ -948,3 +948,21 @@ def test_messages_refuse_what_is_no_time(wrong: Any, make_side: MakeSide) -> Non
     assert taken(side.readers[0], None) == b"one"
     with pytest.raises(TypeError):
         side.readers[0].receive(None, wrong)
+
+
+@pytest.mark.parametrize("call", ["send", "receive"])
+def test_interrupted_look_is_over_and_cannot_be_cancelled(call: str) -> None:
+    """Wherever the interrupt comes: what says that somebody looks by the clock, and may be cancelled, is not left behind."""
+    side = Side(bind_python, Layout(1, CHUNK, 1))
+    runner = side.writer if call == "send" else side.readers[0]
+    for spin_count in (0, 2):
+        runner.spin_count, runner.yield_seconds = spin_count, 1e-9
+        if call == "send" and not spin_count:
+            assert runner.send(BYTES, b"one") == FOUND
+        wait = partial(runner.send, BYTES, b"two") if call == "send" else partial(all_taken, runner)
+        for outcome in sweep(wait, call, "look_again"):
+            assert outcome.place in ("", "all_taken") or not runner.has_sought, outcome
+            assert runner.has_sought or not outcome.returned
+            assert not runner.in_use
+            runner.has_sought = False
+    side.close()
