@@ -13,13 +13,11 @@ from ringbuffer.bench.installed import (
     Iceoryx2Spin,
     Iceoryx2Views,
     Interprocess,
-    Zmq,
-    ZmqCredit,
-    ZmqShallow,
 )
 from ringbuffer.bench.ours import Ours, OursPython, OursViews
 from ringbuffer.bench.peer import Peer
 from ringbuffer.bench.standard import Pipes, Queues
+from ringbuffer.bench.zeromq import Zmq, ZmqCredit, ZmqShallow
 from ringbuffer.errors import BenchError
 
 PEERS: Final[tuple[type[Peer], ...]] = (

@@ -1,4 +1,4 @@
-"""Peers that are packages of their own: pyzmq, iceoryx2, faster-fifo and Cloudtoid Interprocess.
+"""Peers that are packages of their own and keep messages in shared memory: iceoryx2, faster-fifo, Cloudtoid Interprocess.
 
 Rules: each is set up as a lossless broadcast with the fastest public calls that it has, ten messages deep where it counts
 messages, and is imported only where it is measured. Limits: what is fastest was found by trying on x86-64 with the versions
@@ -13,7 +13,6 @@ import importlib
 import os
 import pickle
 from collections.abc import Callable, Iterator
-from itertools import count
 from multiprocessing.context import SpawnContext
 from pathlib import Path
 from typing import Any, ClassVar, Final
@@ -26,147 +25,7 @@ ROOM_BYTES: Final = 1024
 """For what pickle adds to an object."""
 SPINS: Final = 100
 """How often a reader that can only poll looks again at once before it yields the processor between two looks."""
-ZMQ_QUEUED_BYTES: Final = 64 << 20
-ZMQ_QUEUED_MESSAGES: Final = 1000
-ZMQ_COPY_BYTES: Final = 64 << 10
 SHARED_MEMORY: Final = Path("/dev/shm")
-
-
-class Zmq(Peer):
-    """ZeroMQ over a Unix socket."""
-
-    name = "pyzmq"
-    about = "XPUB/SUB over ipc://; XPUB_NODROP blocks the writer at the high-water mark, which follows up to 1000 messages"
-    package = "pyzmq"
-    module = "zmq"
-    queued_messages: ClassVar[int] = ZMQ_QUEUED_MESSAGES
-
-    @classmethod
-    def writer(cls, setup: Setup, ticket: Any, prepared: Any) -> Writer:
-        zmq, context, socket = cls._socket("XPUB", setup)
-        socket.setsockopt(zmq.XPUB_NODROP, 1)
-        socket.setsockopt(zmq.XPUB_VERBOSE, 1)  # tell of every subscription, not only of the first to a topic
-        socket.bind(cls._address(setup))
-
-        def settle() -> None:
-            for _ in range(setup.readers):
-                socket.recv()  # each subscription arrives as a message
-
-        send = socket.send
-        if setup.payload.is_bytes and setup.payload.size_bytes >= ZMQ_COPY_BYTES:
-            send = _without_copy(send)
-        elif not setup.payload.is_bytes:
-            send = pickled(send)
-        return Writer(send, settle=settle, close=lambda: context.destroy(linger=0))
-
-    @classmethod
-    def reader(cls, setup: Setup, ticket: Any, rank: int, prepared: Any) -> Reader:
-        _, context, socket = cls._socket("SUB", setup)
-        socket.subscribe(b"")
-        socket.connect(cls._address(setup))
-        receive = socket.recv if setup.payload.is_bytes else unpickled(socket.recv)
-        return Reader(receive, close=lambda: context.destroy(linger=0))
-
-    @classmethod
-    def _socket(cls, kind: str, setup: Setup) -> tuple[Any, Any, Any]:
-        zmq = importlib.import_module("zmq")
-        context = zmq.Context()
-        socket = context.socket(getattr(zmq, kind))
-        mark = max(setup.blocks, min(cls.queued_messages, ZMQ_QUEUED_BYTES // setup.payload.size_bytes))
-        socket.setsockopt(zmq.SNDHWM, mark)
-        socket.setsockopt(zmq.RCVHWM, mark)
-        return zmq, context, socket
-
-    @staticmethod
-    def _address(setup: Setup) -> str:
-        return f"ipc://{setup.folder}/{setup.name}"
-
-
-class ZmqShallow(Zmq):
-    """The same, with a high-water mark as low as the ring is deep."""
-
-    name = "pyzmq-shallow"
-    about = (
-        "pyzmq with a high-water mark of as many messages as the ring has blocks, on both sides; between them the kernel's"
-        " buffers hold many more (1,500 of 64 B)"
-    )
-    queued_messages = 0
-
-
-class Credit:
-    """How many messages a writer may send: so many that no reader is more than ``depth`` behind.
-
-    Attributes: ``left``, and ``step``: a reader says when it has had so many more, half of the depth (once for each message
-    costs both sides more).
-    """
-
-    def __init__(self, readers: int, depth: int) -> None:
-        self.left = depth
-        self.step = (depth + 1) // 2
-        self._had = [0] * readers
-
-    def given(self, rank: int) -> None:
-        """A reader has said so."""
-        before = min(self._had)
-        self._had[rank] += self.step
-        self.left += min(self._had) - before
-
-
-class ZmqCredit(Zmq):
-    """The same, no deeper than the ring."""
-
-    name = "pyzmq-credit"
-    about = (
-        "pyzmq with credit, as the ZeroMQ Guide has it: readers say what they have, once for half as many messages as the ring"
-        " has blocks, and the writer waits where a reader has had all but so many"
-    )
-    measures = (THROUGHPUT,)
-
-    @classmethod
-    def writer(cls, setup: Setup, ticket: Any, prepared: Any) -> Writer:
-        data = super().writer(setup, ticket, prepared)
-        _, context, socket = cls._socket("PULL", setup)
-        socket.bind(cls._credit_address(setup))
-        credit = Credit(setup.readers, setup.blocks)
-
-        def send(message: Any) -> None:
-            while not credit.left:
-                credit.given(socket.recv()[0])
-            data.send(message)
-            credit.left -= 1
-
-        def close() -> None:
-            data.close()
-            context.destroy(linger=0)
-
-        return Writer(send, settle=data.settle, close=close)
-
-    @classmethod
-    def reader(cls, setup: Setup, ticket: Any, rank: int, prepared: Any) -> Reader:
-        data = super().reader(setup, ticket, rank, prepared)
-        _, context, socket = cls._socket("PUSH", setup)
-        socket.connect(cls._credit_address(setup))
-        had, step, own = count(1), Credit(1, setup.blocks).step, bytes([rank])
-
-        def receive() -> Any:
-            message = data.receive()
-            if not next(had) % step:
-                socket.send(own)
-            return message
-
-        def close() -> None:
-            data.close()
-            context.destroy(linger=0)
-
-        return Reader(receive, close=close)
-
-    @classmethod
-    def _credit_address(cls, setup: Setup) -> str:
-        return f"{cls._address(setup)}.credit"
-
-
-def _without_copy(send: Callable[..., object]) -> Callable[[Any], object]:
-    return lambda message: send(message, copy=False)
 
 
 class Iceoryx2(Peer):

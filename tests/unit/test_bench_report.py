@@ -11,7 +11,7 @@ import pytest
 from ringbuffer.bench import payloads, plot
 from ringbuffer.bench.catalogue import PEERS, choose, reference_of
 from ringbuffer.bench.floor import Copy
-from ringbuffer.bench.installed import Credit, Iceoryx2Views
+from ringbuffer.bench.installed import Iceoryx2Views
 from ringbuffer.bench.measure import LEAST_LAPS, MESSAGES_MAX, WARM_SHARE, Cell, Settings, _throughput, _warm_up
 from ringbuffer.bench.ours import Ours, OursPython, OursViews
 from ringbuffer.bench.payloads import Payload, parse_payload
@@ -20,6 +20,7 @@ from ringbuffer.bench.plan import Failure, Outcome, Plan
 from ringbuffer.bench.report import Report
 from ringbuffer.bench.standard import Pipes
 from ringbuffer.bench.summary import Spread, paired, quantile, spread
+from ringbuffer.bench.zeromq import Credit
 from ringbuffer.machine import machine, sentence
 
 SVG = "{http://www.w3.org/2000/svg}"
