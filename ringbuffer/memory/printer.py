@@ -12,7 +12,7 @@ function entry and at backward jumps. Limits: no exchanges and no locks, and no 
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from typing import Final
 
 from ringbuffer.errors import VariantError
@@ -56,13 +56,19 @@ _LEAVES: Final[_Leaves] = {
     edge: ("return WAIT" if edge is Edge.WAITED else "return ENDED",) for edge in Edge if edge is not Edge.FORWARD
 }
 _AGAIN: Final = ("looked = look_again(looked, timeout)", "if looked: continue")
-_OVER: Final = "if looked: state['has_sought'] = False"
-_SENDING: Final = {edge: (_OVER, *lines) for edge, lines in _LEAVES.items()} | {Edge.WAITED: (*_AGAIN, "return WAIT")}
+_OVER: Final = ("if looked:", "    state['has_sought'] = False")
+"""It is not looked for by a clock any more."""
+
+
+def _nothing(result: str) -> tuple[str, str]:
+    """There is no message, and why. It is no call, at which an interrupt could come."""
+    return f"state['result'] = {result}", "raise StopIteration"
+
+
+_SENDING: Final = {edge: (*_OVER, *lines) for edge, lines in _LEAVES.items()} | {Edge.WAITED: (*_AGAIN, "return WAIT")}
 _SENT: Final[_Leaves] = dict.fromkeys(_LEAVES, ("return FOUND",))
 _TAKEN: Final[_Leaves] = dict.fromkeys(_LEAVES, ("break",))
-_TAKING: Final[_Leaves] = dict.fromkeys(_LEAVES, ("state['result'] = ENDED", "raise StopIteration")) | {
-    Edge.WAITED: (*_AGAIN, "state['result'] = WAIT", "raise StopIteration")
-}
+_TAKING: Final[_Leaves] = dict.fromkeys(_LEAVES, _nothing("ENDED")) | {Edge.WAITED: (*_AGAIN, *_nothing("WAIT"))}
 
 
 def compile_program(program: Program, n_reader: int, *, stepping: bool = False) -> str:
@@ -76,6 +82,10 @@ def compile_program(program: Program, n_reader: int, *, stepping: bool = False) 
                 " native backend"
             )
     return "\n".join(_Printer(program, payload, n_reader, stepping).source()) + "\n"
+
+
+def _indented(depth: int, lines: Iterable[str]) -> Iterator[str]:
+    return ("    " * depth + line for line in lines)
 
 
 class _Printer:
@@ -161,8 +171,7 @@ class _Printer:
         yield "            while True:  # it is left as soon as the block is found"
         self._found, self._leaves = ("break",), _SENDING
         yield from self._enter(Branch(0, 0, Edge.FORWARD), 4)
-        yield "            if looked:"
-        yield "                state['has_sought'] = False"
+        yield from _indented(3, _OVER)
         yield "            pack(mapping, frame_at[index], done, length, kind, WHOLE, length)"
         yield "            if length != cut:"
         yield "                cut, part_of = length, slice(FRAME_BYTES, FRAME_BYTES + length)"
@@ -170,8 +179,7 @@ class _Printer:
         self._found, self._leaves = ("return FOUND",), _SENT
         yield from self._branch(self.payload.branch(Outcome.DONE), 3)
         yield "        except BaseException:"
-        yield "            if looked:"
-        yield "                state['has_sought'] = False"
+        yield from _indented(3, _OVER)
         yield "            raise"
         yield "        finally:"
         yield "            inside = False"
@@ -180,15 +188,13 @@ class _Printer:
         yield "    def receive(decode, timeout=None):"
         yield "        nonlocal index, done, held, inside, is_locked, is_kept"
         yield "        if inside or held or state['is_in_use']:"
-        yield "            state['result'] = BUSY"
-        yield "            raise StopIteration"
+        yield from _indented(3, _nothing("BUSY"))
         yield "        inside, is_taken, looked = True, False, 0"
         yield "        try:"
         yield "            if is_kept and state['pending'] is not None:"
         yield "                data, what = state['pending'], state['pending_what']"
         yield "                if decode is None and what != WHOLE_BYTES:"
-        yield "                    state['result'] = FOUND"
-        yield "                    raise StopIteration"
+        yield from _indented(5, _nothing("FOUND"))
         yield "                is_taken = True"
         yield "            else:"
         yield "                is_kept = False"
@@ -201,10 +207,8 @@ class _Printer:
         yield "                    held = True"
         yield "                    # The caller may have to wait for more, and then has waited since."
         yield "                    state['has_sought'], looked = looked > 0 and state['has_sought'], 0"
-        yield "                    state['result'] = FOUND"
-        yield "                    raise StopIteration"
-        yield "                if looked:"
-        yield "                    state['has_sought'] = False"
+        yield from _indented(5, _nothing("FOUND"))
+        yield from _indented(4, _OVER)
         yield "                start = data_at[index]"
         yield "                data = mapping[start:start + length]"
         yield "                while True:  # it is left at once: behind it the message is marked as read"
@@ -215,8 +219,7 @@ class _Printer:
         yield "                is_kept, state['pending'] = False, None"
         yield "            return message"
         yield "        except BaseException:"
-        yield "            if looked:"
-        yield "                state['has_sought'] = False"
+        yield from _indented(3, _OVER)
         yield "            if is_taken:  # and not given away: an interrupt has come, or it cannot be decoded"
         yield "                state['pending_what'], state['pending'], is_kept = what, data, True"
         yield "            raise"
@@ -239,7 +242,7 @@ class _Printer:
                 yield f"{pad}at = entry_at[index]"
             yield from self._row(self.program[branch.pc], depth)
         else:
-            yield from (pad + line for line in self._leaves[branch.edge])
+            yield from _indented(depth, self._leaves[branch.edge])
 
     def _uses_flags(self, pc: int) -> bool:
         """Whether a row from there on, until the call ends, is about a flag of the block, or behind the caller's part."""
@@ -251,7 +254,7 @@ class _Printer:
     def _row(self, instruction: Instruction, depth: int) -> Iterator[str]:
         pad, access = "    " * depth, instruction.row.access
         if instruction.row.is_payload:
-            yield from (pad + line for line in self._found)
+            yield from _indented(depth, self._found)
             return
         if access.kind is Kind.LOAD:
             condition = yield from self._load(instruction, depth)
@@ -265,7 +268,7 @@ class _Printer:
         else:
             if self.stepping:
                 yield f"{pad}yield {instruction.pc}, index, (0,)"
-            yield from (pad + line for line in self._single(instruction))
+            yield from _indented(depth, self._single(instruction))
         yield from self._branch(instruction.branch(Outcome.DONE), depth)
 
     def _single(self, instruction: Instruction) -> Iterator[str]:
