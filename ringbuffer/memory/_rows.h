@@ -18,6 +18,12 @@
 #error "what processes share must have atomics that need no lock"
 #endif
 
+#if defined(__GNUC__)
+#define ALWAYS __attribute__((always_inline))
+#else
+#define ALWAYS
+#endif
+
 typedef _Atomic unsigned char Byte;
 typedef _Atomic uint32_t Word;
 typedef _Atomic uint64_t Number;
@@ -56,6 +62,9 @@ typedef struct {
     unsigned char kind, ordering, flag, value;
     int missing_allowed;
     Branch branches[OUTCOMES];
+    /* What follows from the flag, for one actor (place): where the byte, word or number lies, that of rank 0 if there are several;
+     * how far it is to the next rank's, and to the next block's; and how many ranks there are (-1: it is one flag). */
+    ptrdiff_t offset, rank_stride, block_stride, count;
 } Row;
 
 typedef struct {
@@ -133,7 +142,7 @@ fence(int ordering)
     }
 }
 
-static inline long long
+static inline ALWAYS long long
 touch_byte(Byte *byte, const Row *row)
 {
     switch (row->kind) {
@@ -158,37 +167,36 @@ touch_word(Word *word, const Row *row)
 
 /* ---- Going from row to row ----------------------------------------------------------------------------------------- */
 
+/* Say where the flags of a row lie, and how many there are: once, before it is run. */
+static inline void
+place(const Actor *self, Row *row)
+{
+    const ptrdiff_t entry = self->flags_offset, stride = self->entry_stride, readers = self->readers;
+    const int writes = self->own == 0;
+    const struct {
+        ptrdiff_t offset, rank_stride, block_stride, count;
+    } places[FLAGS] = {
+        [WRITTEN] = {entry, 0, stride, -1},
+        [OWN] = {entry + self->own, 0, stride, -1},
+        [NEIGHBOUR] = {entry + (readers > 0 ? self->own % readers + 1 : 0), 0, stride, -1},
+        [EACH] = {entry + 1, 1, stride, readers},
+        [BUT_LAST] = {entry + 1, 1, stride, readers - (readers > 0)}, /* without readers there is none to leave out */
+        [POSITION] = {self->position_offset, 0, 0, -1},
+        [AWAKE] = {self->awake_offset + 4 * self->own, 0, 0, -1},
+        [OTHERS_AWAKE] = {self->awake_offset + (writes ? 4 : 0), 4, 0, writes ? readers : 1},
+        [NOTHING] = {0, 0, 0, -1},
+        [LOCK] = {0, 0, 0, -1},
+    };
+    row->offset = places[row->flag].offset;
+    row->rank_stride = places[row->flag].rank_stride;
+    row->block_stride = places[row->flag].block_stride;
+    row->count = places[row->flag].count;
+}
+
 static inline int
 is_several(const Row *row)
 {
-    return row->flag == EACH || row->flag == BUT_LAST || row->flag == OTHERS_AWAKE;
-}
-
-/* How many flags a row about several visits. A ring without readers has none to leave out. */
-static inline ptrdiff_t
-count_of(const Actor *self, const Row *row)
-{
-    switch (row->flag) {
-    case OTHERS_AWAKE: return self->own == 0 ? self->readers : 1;
-    case BUT_LAST: return self->readers - (self->readers > 0);
-    default: return self->readers;
-    }
-}
-
-/* Where in the memory the byte, word or number of a row lies. */
-static inline ptrdiff_t
-offset_of(const Actor *self, const Row *row, ptrdiff_t rank)
-{
-    const ptrdiff_t entry = self->flags_offset + self->index * self->entry_stride;
-    switch (row->flag) {
-    case WRITTEN: return entry;
-    case OWN: return entry + self->own;
-    case NEIGHBOUR: return entry + self->own % self->readers + 1;
-    case POSITION: return self->position_offset;
-    case AWAKE: return self->awake_offset + 4 * self->own;
-    case OTHERS_AWAKE: return self->awake_offset + (self->own == 0 ? 4 * (1 + rank) : 0);
-    default: return entry + 1 + rank; /* EACH, BUT_LAST */
-    }
+    return row->count >= 0;
 }
 
 static inline void
@@ -197,7 +205,7 @@ note_position(Actor *self, uint64_t done, int ordering)
     store_number((Number *)(void *)(self->base + self->position_offset), LITTLE_64(done), ordering);
 }
 
-static inline int
+static inline ALWAYS int
 land(Actor *self, int pc)
 {
     self->pc = pc;
@@ -209,7 +217,7 @@ land(Actor *self, int pc)
 
 /* Take the branch of an outcome. What ends a call is waiting, and coming back to the first row: there the caller decides what
  * is next. */
-static inline int
+static inline ALWAYS int
 take(Actor *self, int outcome)
 {
     const Branch *branch = &self->rows[self->pc].branches[outcome];
@@ -225,8 +233,9 @@ take(Actor *self, int outcome)
     return branch->edge == WAITED ? WAIT : ENDED;
 }
 
-/* Make one access, the one before which the actor stands; of several flags, to that of `rank`. */
-static inline int
+/* Make one access, the one before which the actor stands; of several flags, to that of `rank`. (It is the inside of the loop that
+ * every message goes through: inlined there it saves a tenth of what a message takes.) */
+static inline ALWAYS int
 visit(Actor *self, ptrdiff_t rank, Did *did)
 {
     const Row *row = &self->rows[self->pc];
@@ -236,7 +245,7 @@ visit(Actor *self, ptrdiff_t rank, Did *did)
         fence(row->ordering);
         return take(self, DONE);
     }
-    if (several && count_of(self, row) == 0) { /* a loop over no flags makes no access, and finds none that is not 1 */
+    if (row->count == 0) { /* a loop over no flags makes no access, and finds none that is not 1 */
         return take(self, row->kind == LOAD ? ONE : DONE);
     }
     if (row->flag == LOCK) {
@@ -246,7 +255,7 @@ visit(Actor *self, ptrdiff_t rank, Did *did)
         did->value = (long long)self->done + 1;
         note_position(self, self->done + 1, row->ordering);
     } else {
-        did->offset = offset_of(self, row, rank);
+        did->offset = row->offset + rank * row->rank_stride + self->index * row->block_stride;
         did->value = row->flag == AWAKE || row->flag == OTHERS_AWAKE
                          ? touch_word((Word *)(void *)(self->base + did->offset), row)
                          : touch_byte((Byte *)(self->base + did->offset), row);
@@ -259,7 +268,7 @@ visit(Actor *self, ptrdiff_t rank, Did *did)
     if (self->zeros > row->missing_allowed) {
         return take(self, ZERO); /* the first flag too many decides */
     }
-    if (self->visited < count_of(self, row)) {
+    if (self->visited < row->count) {
         return GOING;
     }
     return take(self, row->kind == LOAD ? ONE : DONE);

@@ -53,7 +53,7 @@ check_going(Runner *self)
 static Py_ssize_t
 begin_to_visit(Actor *self, const Row *row)
 {
-    const Py_ssize_t count = count_of(self, row);
+    const Py_ssize_t count = row->count;
     for (Py_ssize_t rank = 0; self->visited == 0 && rank < count; rank++) {
         self->is_visited[rank] = 0;
     }

@@ -170,6 +170,7 @@ read_rows(Actor *self, PyObject *object)
         if (read_row(PyTuple_GetItem(tuple, pc), pc, count, row) < 0 || check_row(self, pc, row) < 0) {
             goto done;
         }
+        place(self, row);
         if (row->kind == FILL || row->kind == READ) {
             payloads += 1;
             self->payload_pc = (int)pc;
