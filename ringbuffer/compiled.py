@@ -96,9 +96,12 @@ class Runner(Releasable, Protocol):
 
     is_in_use: bool
     """Stored by the endpoint for its own calls: an assignment, in which no interrupt can come."""
-    pending: bytes | None
+    pending: bytes | bytearray | None
     """A message that is marked as read and was not given away, as it cannot be decoded, or an interrupt came: it comes again,
     unless its reader sets this to ``None``."""
+    decode_tensor: Callable[[bytearray], Any] | None
+    """What makes a tensor, which may keep the memory that it is given; ``None`` at first: then ``receive`` leaves tensors to
+    its caller."""
     spin_count: int
     """How often ``send`` and ``receive`` look again at once; 0 at first."""
     yield_seconds: float
@@ -194,15 +197,16 @@ class Runner(Releasable, Protocol):
         ...
 
     def receive(self, decode: Callable[[bytes], Any] | None, timeout: float | None = None, /) -> Any:
-        """The next message, marked as read: its bytes, or what ``decode`` makes of them where they are a pickle.
+        """The next message, marked as read: its bytes, or what ``decode`` makes of them where they are a pickle, or
+        ``decode_tensor`` where they are a tensor.
 
         Where the block is busy, it looks again as ``send`` does.
 
         It is made to be iterated over (``map(runner.receive, …)``): an interrupt may come behind a call, and there the message
         would be lost, but not where a ``for`` takes it. Raises ``StopIteration`` when there is nothing to return; then
         ``result`` says why. :data:`FOUND`: the block is held, and the caller must look at its frame (not the next message, not
-        in one part, too long a pickle, another kind, or a pickle without ``decode``; with a pickle ``pending``, no block is
-        held). Raises what ``decode`` raises, and ``ValueError`` for the writer.
+        in one part, too long a pickle, another kind, or what ``decode`` would be asked for, without it; with something
+        ``pending``, no block is held). Raises what they raise, and ``ValueError`` for the writer.
         """
         ...
 

@@ -125,7 +125,7 @@ class EncodeError(RingBufferError, pickle.PicklingError):
 
 
 class DecodeError(RingBufferError, pickle.UnpicklingError):
-    """A message cannot be unpickled. It is consumed, and ``raw`` holds its bytes; the cause is chained."""
+    """A message cannot be unpickled, or contradicts itself. It is consumed, and ``raw`` has its bytes; the cause is chained."""
 
     def __init__(self, message: str, raw: bytes) -> None:
         super().__init__(message)

@@ -103,7 +103,8 @@ class RecordedRunner:
         self._index = self._done = 0
         self._is_held = self._is_released = False
         self.is_in_use = self.is_roused = self.is_resting = False
-        self.pending: bytes | None = None
+        self.pending: bytes | bytearray | None = None
+        self.decode_tensor: Callable[[bytearray], Any] | None = None
         self.pending_kind, self.result = 0, BUSY
         self.spin_count, self.yield_seconds, self.began = 0, 0.0, 0.0
         self.has_sought = self.is_cancelled = False

@@ -50,6 +50,7 @@ _KIND_MEANINGS: Final = {
     frames.PICKLE: "one pickle",
     frames.BYTES: "the bytes that were sent, and nothing else",
     frames.GATHERED: "a pickle, and the buffers that belong to it, see [16](16-messages.md)",
+    frames.TENSOR: "a tensor of torch: what it is, and its elements, see [16](16-messages.md)",
 }
 
 

@@ -29,6 +29,7 @@ from typing import Final, NamedTuple
 from ringbuffer.errors import FrameError
 from ringbuffer.memory.codes import BYTES as BYTES
 from ringbuffer.memory.codes import PICKLE as PICKLE
+from ringbuffer.memory.codes import TENSOR as TENSOR
 from ringbuffer.memory.codes import WHOLE as WHOLE
 from ringbuffer.memory.layout import FRAME, FRAME_BYTES
 
@@ -39,7 +40,7 @@ RAW: Final = 0
 """The caller filled the block itself, with ``acquire_write``."""
 GATHERED: Final = 3
 """The body is a pickle and the buffers that belong to it, see ``message.py``."""
-KIND_NAMES: Final = {RAW: "raw", PICKLE: "pickle", BYTES: "bytes", GATHERED: "gathered"}
+KIND_NAMES: Final = {RAW: "raw", PICKLE: "pickle", BYTES: "bytes", GATHERED: "gathered", TENSOR: "tensor"}
 
 MIDDLE: Final = 0
 FIRST: Final = 1

@@ -10,7 +10,8 @@ A body of kind ``BYTES`` is the bytes that were sent. One of kind ``PICKLE`` is 
     pickle        that asks for the buffers, one after the other
     buffers       each begins where FRAME_BYTES + its offset is a multiple of 64
 
-so that, in a block whose frame begins on a cache line, the elements of every array begin on one, too.
+so that, in a block whose frame begins on a cache line, the elements of every array begin on one, too. One of kind ``TENSOR``
+is a tensor of torch, and nothing else: see ``tensors.py``.
 
 Rules: an object is encoded before a block is asked for, so that what cannot be encoded disturbs nobody. Each byte of a large
 buffer, or of a large ``bytes`` inside an object, is copied once on its way into a block; each buffer once on its way out. What
@@ -28,8 +29,8 @@ import sys
 from collections.abc import Sized
 from typing import Any, Final
 
-from ringbuffer.codec.frames import BYTES, GATHERED, KIND_NAMES, PICKLE, RAW, Gathered
-from ringbuffer.codec.tensors import reducers, tensor_type
+from ringbuffer.codec.frames import BYTES, GATHERED, PICKLE, RAW, TENSOR, Gathered
+from ringbuffer.codec.tensors import pieces_of, reducers, tensor_on, tensor_type
 from ringbuffer.errors import DecodeError, EncodeError, FrameError
 from ringbuffer.memory.layout import FRAME_BYTES
 
@@ -58,7 +59,7 @@ class Encoder:
     then, and right.
     """
 
-    __slots__ = ("_buffers", "_clear", "_dump", "_in_use", "_owners", "_pieces", "_watched", "_watched_count")
+    __slots__ = ("_buffers", "_clear", "_dump", "_in_use", "_owners", "_pieces", "_tensor", "_watched", "_watched_count")
 
     def __init__(self) -> None:
         self._renew()
@@ -78,7 +79,7 @@ class Encoder:
         sink = _Sink()
         sink.write = pieces.append  # type: ignore[attr-defined]
         pickler = pickle.Pickler(sink, PICKLE_PROTOCOL, buffer_callback=take)  # type: ignore[arg-type]
-        tensor = tensor_type()
+        self._tensor = tensor = tensor_type()
         # Until somebody imports torch there are no tensors; after that, what others tell copyreg is to be told here as well.
         self._watched: Sized = sys.modules if tensor is None else copyreg.dispatch_table
         self._watched_count = len(self._watched)
@@ -100,6 +101,11 @@ class Encoder:
             return Encoder().encode(obj)
         if len(self._watched) != self._watched_count:
             self._renew()
+        if type(obj) is self._tensor:
+            whole = pieces_of(obj)
+            if whole is not None:
+                parts, owner = whole
+                return Gathered(TENSOR, parts, (owner,))
         self._in_use = True
         try:
             self._dump(obj)
@@ -227,20 +233,22 @@ def spans(body: memoryview) -> tuple[tuple[int, int], list[tuple[int, int]]]:
 def decode(kind: int, body: memoryview) -> Any:
     """The object that a body is, with memory of its own: each buffer is copied, and arrays and tensors can be written to.
 
-    Raises :class:`FrameError` for a body that cannot be, and :class:`DecodeError`, with a copy of the body, for one that
-    cannot be unpickled; ``body`` is released then, as the traceback would keep the block.
+    Raises :class:`FrameError` for a kind that is no object, and :class:`DecodeError`, with a copy of the body, for a body that
+    contradicts itself or cannot be unpickled; ``body`` is released then, as the traceback would keep the block.
     """
     try:
         if kind == PICKLE:
             return _loads(body)
         if kind == BYTES:
             return bytes(body)
-        return _loaded(kind, body, own=False)
-    except FrameError:
-        body.release()
-        raise
+        if kind == TENSOR:
+            return tensor_on(bytearray(body))
+        if kind == GATHERED:
+            return _gathered(body, own=False)
     except Exception as error:
         raise undecodable(body, error) from error
+    body.release()
+    raise no_object(kind)
 
 
 def decode_assembled(kind: int, body: bytearray | bytes) -> Any:
@@ -250,15 +258,20 @@ def decode_assembled(kind: int, body: bytearray | bytes) -> Any:
         return bytes(body)  # which is the same object, if it is bytes
     with memoryview(body) as view:
         try:
-            return _loads(view) if kind == PICKLE else _loaded(kind, view, own=True)
-        except FrameError:
-            raise
+            if kind == PICKLE:
+                return _loads(view)
+            if kind == TENSOR:
+                assert isinstance(body, bytearray), "what is no bytes is put together so that it can be written to"
+                return tensor_on(body)  # not on the view, which ends here
+            if kind == GATHERED:
+                return _gathered(view, own=True)
         except Exception as error:
             raise undecodable(view, error) from error
+    raise no_object(kind)
 
 
-def _loaded(kind: int, body: memoryview, *, own: bool) -> Any:
-    check_kind(kind)
+def _gathered(body: memoryview, *, own: bool) -> Any:
+    """The object that a gathered body is: on the body's own memory, or with a copy of each buffer."""
     (begin, end), buffers = spans(body)
     with body[begin:end] as pickled:
         if own:
@@ -266,15 +279,14 @@ def _loaded(kind: int, body: memoryview, *, own: bool) -> Any:
         return _loads(pickled, buffers=[bytearray(body[begin:end]) for begin, end in buffers])
 
 
-def check_kind(kind: int) -> None:
-    """Raise :class:`FrameError` for a body that is no object."""
+def no_object(kind: int) -> FrameError:
+    """The error for a body that is no object."""
     if kind == RAW:
-        raise FrameError(
+        return FrameError(
             "this message was written with acquire_write, and dequeue cannot tell what it is; it is still there: read it"
             " with acquire_read"
         )
-    if kind not in KIND_NAMES:
-        raise FrameError(f"the block's frame header is damaged: kind {kind}; the message stays unread")
+    return FrameError(f"the block's frame header is damaged: kind {kind}; the message stays unread")
 
 
 def undecodable(body: memoryview, error: Exception) -> DecodeError:

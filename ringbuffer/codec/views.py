@@ -26,9 +26,9 @@ from sys import getrefcount
 from typing import Any, Final
 
 from ringbuffer.codec import tensors
-from ringbuffer.codec.frames import BYTES, PICKLE
-from ringbuffer.codec.message import check_kind, spans, undecodable
-from ringbuffer.errors import FrameError, ReadOnlyError
+from ringbuffer.codec.frames import BYTES, GATHERED, PICKLE, TENSOR
+from ringbuffer.codec.message import no_object, spans, undecodable
+from ringbuffer.errors import ReadOnlyError
 
 _REBUILD_ARRAY: Final = {("numpy._core.numeric", "_frombuffer"), ("numpy.core.numeric", "_frombuffer")}
 _REBUILD_PARAMETER: Final = ("torch._utils", "_rebuild_parameter")
@@ -110,25 +110,34 @@ class Views:
 def decode_views(kind: int, body: memoryview) -> Views:
     """The message in ``body``, which is a writable view of a block, as views of it. Raises as ``message.decode`` does."""
     assert not body.readonly, "torch can lay no tensor on memory that cannot be written to"
+    if kind not in _LOADS:
+        body.release()
+        raise no_object(kind)
     lent = Lent()
     try:
-        return Views(_load(kind, body, lent), lent).settle()
-    except FrameError:
-        body.release()
-        raise
+        return Views(_LOADS[kind](body, lent), lent).settle()
     except Exception as error:
         _forget(error)
         lent.clear()
         raise undecodable(body, error) from error
 
 
-def _load(kind: int, body: memoryview, lent: Lent) -> Any:
-    if kind == PICKLE:
-        return pickle.loads(body)
-    if kind == BYTES:
-        lent.views.append(body.toreadonly())
-        return lent.views[0]
-    check_kind(kind)
+def _load_pickle(body: memoryview, _: Lent) -> Any:
+    return pickle.loads(body)
+
+
+def _load_bytes(body: memoryview, lent: Lent) -> Any:
+    lent.views.append(body.toreadonly())
+    return lent.views[0]
+
+
+def _load_tensor(body: memoryview, lent: Lent) -> Any:
+    """A tensor refers to its buffer in a way that does not keep the buffer from being released: it gets one of its own."""
+    lent.tensors.append(tensors.outside_inference(tensors.tensor_on, memoryview(body)))
+    return lent.tensors[0]
+
+
+def _load_gathered(body: memoryview, lent: Lent) -> Any:
     (begin, end), buffers = spans(body)
     places = {}
     for start, stop in buffers:
@@ -139,6 +148,14 @@ def _load(kind: int, body: memoryview, lent: Lent) -> Any:
         unpickler = _Unpickler(io.BytesIO(pickled), buffers=lent.views[:])
     unpickler.lent, unpickler.places = lent, places
     return unpickler.load()
+
+
+_LOADS: Final[dict[int, Callable[[memoryview, Lent], Any]]] = {
+    PICKLE: _load_pickle,
+    BYTES: _load_bytes,
+    GATHERED: _load_gathered,
+    TENSOR: _load_tensor,
+}
 
 
 class _Unpickler(pickle.Unpickler):
@@ -167,21 +184,21 @@ def _noted(made: list[Any], rebuild: Callable[..., Any], *arguments: Any) -> Any
 
 
 def _rebuild_tensor(lent: Lent, places: dict[int, memoryview], buffer: Any, *arguments: Any) -> Any:
-    """A tensor refers to its buffer in a way that does not keep the buffer from being released: it gets one of its own."""
+    """As for a tensor by itself: it gets a buffer of its own."""
     place = memoryview(places.get(id(buffer), buffer))
     return _noted(lent.tensors, tensors.outside_inference, tensors.rebuild_tensor, place, *arguments)
 
 
 def _end(one: Any) -> None:
     """Part a view, an array or a tensor of the message from the block."""
-    if isinstance(one, memoryview):
+    if tensors.is_tensor(one):
+        tensors.empty(one)
+    elif isinstance(one, memoryview):
         with contextlib.suppress(BufferError):
             one.release()
     elif type(one) is getattr(sys.modules.get("numpy"), "ndarray", None):
         # What the pickle of an array does to give it its elements, also gives it none.
         one.__setstate__((1, (0,), one.dtype, False, b""))
-    elif tensors.is_tensor(one):
-        tensors.empty(one)
 
 
 def _forget(error: BaseException | None) -> None:

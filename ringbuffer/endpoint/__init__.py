@@ -35,6 +35,7 @@ from typing import Any, Final
 from ringbuffer import recording
 from ringbuffer.codec.frames import BYTES, PICKLE
 from ringbuffer.codec.message import Encoder, as_bytes_view
+from ringbuffer.codec.tensors import tensor_on
 from ringbuffer.compiled import FOUND, WAIT, Runner, bind, role_of
 from ringbuffer.endpoint.hold import READ, Hold, MessageHold
 from ringbuffer.endpoint.inbox import RECEIVE, Inbox
@@ -119,6 +120,8 @@ class ShmRingBufferIO(Usage):
             return None if end is None else ended_wait(end)
 
         self._waiter = Waiter(buffer, self._claim, runner, options, refusal)
+        if not writes:
+            runner.decode_tensor = tensor_on
         self._inbox = Inbox(runner, self._frames, self._waiter.find, in_order=not buffer.protocol.edits)
         self._outbox = Outbox(runner, self._frames, self._waiter.find)
         self._encode = Encoder().encode

@@ -25,6 +25,7 @@ from ringbuffer.codec.frames import (
     LAST,
     PICKLE,
     RAW,
+    TENSOR,
     WHOLE,
     Assembly,
     Frame,
@@ -40,7 +41,7 @@ RECEIVE: Final = "recv_bytes"
 """The call that takes nothing but what ``send_bytes`` has sent."""
 _NOWHERE: Final = -1
 KIND_MASK: Final = (1 << KIND_BITS) - 1
-_READABLE: Final = (BYTES, GATHERED, PICKLE)
+_READABLE: Final = (BYTES, GATHERED, PICKLE, TENSOR)
 """The kinds of messages that can be made objects where they lie."""
 
 Find = Callable[["float | None"], None]

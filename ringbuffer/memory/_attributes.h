@@ -73,6 +73,29 @@ get_pending_kind(PyObject *object, void *Py_UNUSED(closure))
 }
 
 static PyObject *
+get_decode_tensor(PyObject *object, void *Py_UNUSED(closure))
+{
+    PyObject *decode = ((Runner *)object)->decode_tensor;
+    decode = decode == NULL ? Py_None : decode;
+    Py_INCREF(decode);
+    return decode;
+}
+
+static int
+set_decode_tensor(PyObject *object, PyObject *value, void *Py_UNUSED(closure))
+{
+    Runner *self = (Runner *)object;
+    PyObject *decode = self->decode_tensor;
+    if (refuse_deletion(value) < 0) {
+        return -1;
+    }
+    self->decode_tensor = value == Py_None ? NULL : value;
+    Py_XINCREF(self->decode_tensor);
+    Py_XDECREF(decode);
+    return 0;
+}
+
+static PyObject *
 get_result(PyObject *object, void *Py_UNUSED(closure))
 {
     return PyLong_FromLong(((Runner *)object)->result);

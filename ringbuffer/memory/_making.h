@@ -146,6 +146,7 @@ Runner_dealloc(PyObject *object)
     PyMem_Free(self->actor.rows);
     PyMem_Free(self->actor.is_visited);
     Py_XDECREF(self->pending);
+    Py_XDECREF(self->decode_tensor);
     free_it(self);
     Py_DECREF(type);
 }

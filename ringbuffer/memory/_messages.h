@@ -170,9 +170,23 @@ is_whole(const Runner *self, const Frame *frame)
 static int
 is_plain(const Runner *self, const Frame *frame, PyObject *decode)
 {
-    const uint32_t kind = LITTLE_32(frame->kind);
-    return is_whole(self, frame) &&
-           (kind == KIND_BYTES || (kind == KIND_PICKLE && LITTLE_64(frame->length) <= COPY_MAX_BYTES && decode != Py_None));
+    switch (is_whole(self, frame) ? LITTLE_32(frame->kind) : KINDS_MAX) {
+    case KIND_BYTES: return 1;
+    case KIND_PICKLE: return decode != Py_None && LITTLE_64(frame->length) <= COPY_MAX_BYTES;
+    case KIND_TENSOR: return decode != Py_None && self->decode_tensor != NULL;
+    default: return 0;
+    }
+}
+
+/* Memory for a message, which the message then is; and where it lies. A tensor can be written to. */
+static PyObject *
+new_message(uint32_t kind, Py_ssize_t length, char **to)
+{
+    PyObject *data = kind == KIND_TENSOR ? PyByteArray_FromStringAndSize(NULL, length) : PyBytes_FromStringAndSize(NULL, length);
+    if (data != NULL) {
+        *to = kind == KIND_TENSOR ? PyByteArray_AsString(data) : PyBytes_AsString(data);
+    }
+    return data;
 }
 
 /* Copy the message out of its block, mark it as read, and keep it. FOUND: it is not one for that. */
@@ -181,7 +195,7 @@ take_out(Runner *self, PyObject *decode, double yield_seconds)
 {
     Frame frame;
     PyObject *data;
-    char has_sought = 0;
+    char *to, has_sought = 0;
     int result = run(self, BEGIN, NULL);
     if (result == WAIT) {
         result = wait_a_little(self, yield_seconds);
@@ -195,12 +209,12 @@ take_out(Runner *self, PyObject *decode, double yield_seconds)
         self->has_sought = has_sought; /* also where a part has come: its caller may have to wait for more */
         return FOUND;
     }
-    data = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)LITTLE_64(frame.length));
+    data = new_message(LITTLE_32(frame.kind), (Py_ssize_t)LITTLE_64(frame.length), &to);
     if (data == NULL) {
         self->actor.is_held = 0; /* the next look finds the block again */
         return -1;
     }
-    copy(self, PyBytes_AsString(data), current_frame(self) + sizeof(frame), (size_t)PyBytes_Size(data));
+    copy(self, to, current_frame(self) + sizeof(frame), (size_t)LITTLE_64(frame.length));
     if (run(self, FINISH, NULL) < 0) {
         Py_DECREF(data);
         return -1;
@@ -219,10 +233,13 @@ decoded(Runner *self, PyObject *decode)
         self->pending = NULL;
         return data;
     }
+    decode = self->pending_kind == KIND_TENSOR && self->decode_tensor != NULL ? self->decode_tensor : decode;
     Py_INCREF(data);
+    Py_INCREF(decode); /* others may replace it */
     self->is_busy = 1; /* decoding runs Python code, and so others */
     object = PyObject_CallFunctionObjArgs(decode, data, NULL);
     self->is_busy = 0;
+    Py_DECREF(decode);
     if (object != NULL && self->pending == data) {
         self->pending = NULL;
         Py_DECREF(data);
@@ -275,12 +292,13 @@ Runner_whole(PyObject *object, PyObject *const *arguments, Py_ssize_t count)
 
 PyDoc_STRVAR(receive_doc,
 "receive(decode, timeout=None, /)\n--\n\n"
-"The next message, marked as read: its bytes, or what `decode` makes of them where they are a pickle.\n\n"
+"The next message, marked as read: its bytes, or what `decode` makes of them where they are a pickle, or `decode_tensor` where\n"
+"they are a tensor: of a bytearray, which the tensor may keep.\n\n"
 "Where the block is busy, it looks again as send() does. A message that `decode` raises for, or is interrupted in, stays in\n"
 "`pending`, and comes again. Raises StopIteration when there is nothing to return, and then `result` says why: WAIT (the block\n"
 "is busy), BUSY (a block is out, or somebody is inside), FOUND (the block is the caller's, who must look at it himself: no\n"
-"message of one part, or not the next one, or too long for this way; or, where `pending` is set, that is a pickle, and\n"
-"`decode` is None).\n\n"
+"message of one part, or not the next one, or too long for this way; or, where `pending` is set, that is no bytes, and `decode`\n"
+"is None).\n\n"
 "It is made to be iterated over, as map(runner.receive, ...): CPython may interrupt behind a call, and there the message would\n"
 "be lost, but not where a `for` takes it.");
 

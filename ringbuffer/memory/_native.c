@@ -73,6 +73,8 @@ static PyGetSetDef runner_attributes[] = {
     {"is_in_use", get_in_use, set_in_use, "The same; what is stored here is what the caller says.", NULL},
     {"pending", get_pending, set_pending, "A message that is marked as read, and that was not given away, or None.", NULL},
     {"pending_kind", get_pending_kind, NULL, "What kind of message was pending last.", NULL},
+    {"decode_tensor", get_decode_tensor, set_decode_tensor,
+     "What receive() makes tensors with, of a bytearray each; None: it leaves them to its caller.", NULL},
     {"result", get_result, NULL, "Why receive() had nothing to return.", NULL},
     {"spin_count", get_spin_count, set_spin_count, "How often send() and receive() look again at once.", NULL},
     {"yield_seconds", get_yield_seconds, set_yield_seconds, "For how long they then look again between yields.", NULL},
@@ -141,7 +143,7 @@ execute(PyObject *module)
         {"WAIT", WAIT}, {"FOUND", FOUND}, {"ENDED", ENDED}, {"GOING", GOING}, {"BUSY", BUSY}, {"TOO_LARGE", TOO_LARGE},
         {"WOKEN", WOKEN}, {"CHANGED", CHANGED},
         {"TIMED_OUT", TIMED_OUT}, {"INTERRUPTED", INTERRUPTED}, {"ACCESSES_BETWEEN_SIGNALS", ACCESSES_BETWEEN_SIGNALS},
-        {"PICKLE", KIND_PICKLE}, {"BYTES", KIND_BYTES}, {"WHOLE", WHOLE}, {"COPY_MAX_BYTES", COPY_MAX_BYTES},
+        {"PICKLE", KIND_PICKLE}, {"BYTES", KIND_BYTES}, {"TENSOR", KIND_TENSOR}, {"WHOLE", WHOLE}, {"COPY_MAX_BYTES", COPY_MAX_BYTES},
         {"KIND_BITS", KIND_BITS},
         {"WINDOW_BYTES", WINDOW_BYTES},
     };

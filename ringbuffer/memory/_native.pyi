@@ -17,6 +17,7 @@ INTERRUPTED: Final[int]
 ACCESSES_BETWEEN_SIGNALS: Final[int]
 PICKLE: Final[int]
 BYTES: Final[int]
+TENSOR: Final[int]
 WHOLE: Final[int]
 COPY_MAX_BYTES: Final[int]
 KIND_BITS: Final[int]
@@ -26,9 +27,10 @@ class Runner:
     is_in_use: bool
     @property
     def in_use(self) -> bool: ...
-    pending: bytes | None
+    pending: bytes | bytearray | None
     @property
     def pending_kind(self) -> int: ...
+    decode_tensor: Callable[[bytearray], Any] | None
     @property
     def result(self) -> int: ...
     spin_count: int

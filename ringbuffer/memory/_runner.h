@@ -18,7 +18,7 @@ enum { ACCESSES_BETWEEN_SIGNALS = 1 << 14 };
 
 /* The kinds of messages that are sent and received in one call, and the only part that such a message has: the first and the
  * last. The values of codec/frames.py. */
-enum { KIND_PICKLE = 1, KIND_BYTES = 2, WHOLE = 3 };
+enum { KIND_PICKLE = 1, KIND_BYTES = 2, KIND_TENSOR = 4, WHOLE = 3 };
 
 /* Kinds are small: whole() gives one beside a length. */
 enum { KIND_BITS = 8, KINDS_MAX = 1 << KIND_BITS };
@@ -47,6 +47,7 @@ typedef struct {
     Py_ssize_t data_offset, block_stride, chunk_bytes;
     PyObject *pending;      /* a message that is marked as read, and was not given away, or NULL */
     long pending_kind;
+    PyObject *decode_tensor; /* makes a tensor on a bytearray of its own, or NULL: then tensors are left to the caller */
     int result;             /* why receive() had nothing to return */
     Py_ssize_t spin_count;  /* how often send() and receive() look again at once */
     double yield_seconds;   /* and for how long they then look between yields */

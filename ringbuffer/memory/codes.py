@@ -21,6 +21,8 @@ PICKLE: Final = 1
 """The kind of a message that is a pickle."""
 BYTES: Final = 2
 """The kind of a message that is bytes."""
+TENSOR: Final = 4
+"""The kind of a message that is a tensor of torch, and nothing else."""
 WHOLE: Final = 3
 """The part of a message that has only one: the first and the last."""
 KIND_BITS: Final = 8

@@ -43,7 +43,7 @@ from typing import Final
 from ringbuffer.errors import GeometryError, SegmentFormatError
 
 MAGIC: Final = b"SHMRING\0"
-LAYOUT_VERSION: Final = 2
+LAYOUT_VERSION: Final = 3
 CACHE_LINE_BYTES: Final = 64
 HEADER_BYTES: Final = 128
 FRAME_BYTES: Final = 32

@@ -203,18 +203,25 @@ class _Printer:
         yield from self._enter(Branch(0, 0, Edge.FORWARD), 5)
         yield "                sequence, length, what, total = heads[index]"
         yield "                if not (sequence == done and total == length <= limit) or what != WHOLE_BYTES and ("
-        yield "                        what != WHOLE_PICKLE or length > COPY_MAX_BYTES or decode is None):"
+        yield "                        decode is None or (length > COPY_MAX_BYTES if what == WHOLE_PICKLE else"
+        yield "                                           what != WHOLE_TENSOR or state['decode_tensor'] is None)):"
         yield "                    held = True"
         yield "                    # The caller may have to wait for more, and then has waited since."
         yield "                    state['has_sought'], looked = looked > 0 and state['has_sought'], 0"
         yield from _indented(5, _nothing("FOUND"))
         yield from _indented(4, _OVER)
-        yield "                start = data_at[index]"
-        yield "                data = mapping[start:start + length]"
+        yield "                if what == WHOLE_TENSOR:"
+        yield "                    data = bytearray(frames[index][FRAME_BYTES:FRAME_BYTES + length])"
+        yield "                else:"
+        yield "                    start = data_at[index]"
+        yield "                    data = mapping[start:start + length]"
         yield "                while True:  # it is left at once: behind it the message is marked as read"
         self._leaves, self._takes_message = _TAKEN, True
         yield from self._branch(self.payload.branch(Outcome.DONE), 5)
-        yield "            message = data if what == WHOLE_BYTES else decode(data)"
+        yield "            if what != WHOLE_BYTES:"
+        yield "                message = decode(data) if what == WHOLE_PICKLE else state['decode_tensor'](data)"
+        yield "            else:"
+        yield "                message = data"
         yield "            if is_kept:"
         yield "                is_kept, state['pending'] = False, None"
         yield "            return message"

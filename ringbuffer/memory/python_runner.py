@@ -25,6 +25,7 @@ from ringbuffer.memory.codes import (
     FRAME,
     KIND_BITS,
     PICKLE,
+    TENSOR,
     TOO_LARGE,
     WAIT,
     WHOLE,
@@ -66,9 +67,10 @@ class PythonRunner:
     receive: Callable[..., Any]
     can_rest: bool
     is_in_use: bool
-    pending: bytes | None
+    pending: bytes | bytearray | None
     pending_what: int
     """Kind and part of what was pending last."""
+    decode_tensor: Callable[[bytearray], Any] | None
     result: int
     spin_count: int
     yield_seconds: float
@@ -80,7 +82,7 @@ class PythonRunner:
 
     def __init__(self, program: Program, segment: Segment, rank: int) -> None:
         self.is_in_use = self.is_roused = self.is_resting = False
-        self.pending = None
+        self.pending = self.decode_tensor = None
         self.pending_what = self.result = self.spin_count = 0
         self.yield_seconds = self.began = 0.0
         self.has_sought = self.is_cancelled = False
@@ -318,6 +320,7 @@ _GLOBALS: Final[dict[str, Any]] = {
     "WHOLE": WHOLE,
     "WHOLE_PICKLE": WHOLE << _PART_AT | PICKLE,
     "WHOLE_BYTES": WHOLE << _PART_AT | BYTES,
+    "WHOLE_TENSOR": WHOLE << _PART_AT | TENSOR,
     "COPY_MAX_BYTES": COPY_MAX_BYTES,
     "FRAME_BYTES": FRAME_BYTES,
     "RELEASED": _RELEASED,

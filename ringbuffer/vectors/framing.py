@@ -1,22 +1,40 @@
-"""Cases of messages: how a body is cut into frames, what a reader makes of a stream of blocks, and gathered bodies.
+"""Cases of messages: how a body is cut into frames, what a reader makes of a stream of blocks, gathered bodies, and tensors.
 
 Rules: a block that must be refused is followed by one that must not, so that a reader is seen to have kept its place. Limits:
-pickles are a few that every version of pickle 5 reads alike; what is in one is Python's business.
+pickles are a few that every version of pickle 5 reads alike; what is in one is Python's business. Tensors are taken as heads
+and bytes, without torch: that the elements are as long as their dtype asks is not a part of any case of theirs.
 """
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from typing import Final
 
-from ringbuffer.codec.frames import BYTES, FIRST, GATHERED, LAST, MIDDLE, PICKLE, RAW, TOTAL_BYTES_MAX, WHOLE, Frame, Outgoing
+from ringbuffer.codec.frames import (
+    BYTES,
+    FIRST,
+    GATHERED,
+    LAST,
+    MIDDLE,
+    PICKLE,
+    RAW,
+    TENSOR,
+    TOTAL_BYTES_MAX,
+    WHOLE,
+    Frame,
+    Outgoing,
+)
 from ringbuffer.codec.message import body_of_pieces, spans
+from ringbuffer.codec.tensors import HEAD_BYTES, head_of, parse_head
 from ringbuffer.errors import FrameError
 from ringbuffer.memory.layout import FRAME, FRAME_BYTES
 from ringbuffer.vectors.stepping import body_of
 from ringbuffer.vectors.text import Json
 
 CHUNK_BYTES: Final = 32
+ROOM_BYTES: Final = 128
+"""Of a block that a small tensor fits into."""
 BLOCKS: Final = 2
 NUMBER: Final = bytes.fromhex("80054b072e")
 """A pickle of the number 7."""
@@ -32,6 +50,8 @@ def frames() -> Json:
     cases.append(_sent(4, 3, PICKLE, NUMBER))
     cases.append(_sent(64, 0, GATHERED, gathered_body(_ASKS_FOR_ONE, [b"abc"])))
     cases.append(_sent(256, 0, GATHERED, gathered_body(_ASKS_FOR_ONE, [b"abc"])))
+    cases.append(_sent(ROOM_BYTES, 2, TENSOR, A_TENSOR))
+    cases.append(_sent(50, 2, TENSOR, A_TENSOR))
     cases.append({**_sent(16, 9, RAW, body_of(9, 16)), "about": "a block that its caller has filled in place, all of it"})
     about = "messages, and what stands in the blocks that they take: the frame, and the bytes behind it"
     return {"kind": "frames", "about": about, "cases": cases}
@@ -112,16 +132,85 @@ def read_body(body: bytes) -> Json:
     return {"pickle_span": [begin, end], "buffer_spans": [list(span) for span in buffers]}
 
 
+def tensor_body(dtype: str, shape: tuple[int, ...], requires_grad: bool, elements: bytes) -> bytes:
+    """A body that is a tensor."""
+    head = head_of(dtype, shape, requires_grad)
+    assert head is not None, "it is no part of a pickle"
+    return head + elements
+
+
+A_TENSOR: Final = tensor_body("float32", (2, 3), False, struct.pack("<6f", 0, 1, -1, 0.5, 2, 1e9))
+
+
+def tensors() -> Json:
+    """Tensors, and what stands in their bodies; and what is none."""
+    cases = []
+    for dtype, shape, requires_grad, elements in (
+        ("float32", (2, 3), False, A_TENSOR[HEAD_BYTES:]),
+        ("int64", (), False, struct.pack("<q", -2)),
+        ("uint8", (5,), False, b"\1\2\3\4\xff"),
+        ("bool", (3,), False, b"\1\0\1"),
+        ("bfloat16", (1, 2), True, bytes.fromhex("803f80bf")),
+        ("complex64", (1,), False, struct.pack("<2f", 1, -1)),
+        ("float8_e4m3fnuz", (2,), False, b"\x40\xc0"),
+        ("float64", (0, 3), True, b""),
+        ("int8", ((1 << 40) + 3, 0), False, b""),
+        ("uint8", (1, 2, 1, 1, 1, 1, 1, 3), False, bytes(range(6))),
+    ):
+        body = tensor_body(dtype, shape, requires_grad, elements)
+        cases.append({"body": body.hex(), **read_tensor(body)})
+    for about, damaged in _bad_tensors().items():
+        cases.append({"about": about, "body": damaged.hex(), **read_tensor(damaged)})
+    about = "bodies of kind 4: what a tensor is, and where its elements are; or bodies that are refused"
+    return {"kind": "tensors", "about": about, "cases": cases}
+
+
+def _bad_tensors() -> dict[str, bytes]:
+    whole = A_TENSOR
+
+    def changed(at: int, new: bytes) -> bytes:
+        return whole[:at] + new + whole[at + len(new) :]
+
+    return {
+        "no bytes": b"",
+        "a head that is a byte too short": whole[: HEAD_BYTES - 1],
+        "nine dimensions": changed(28, struct.pack("<I", 9)),
+        "as many dimensions as fit 32 bits": changed(28, b"\xff" * 4),
+        "a flag that there is not": changed(24, struct.pack("<I", 2)),
+        "another beside the one that there is": changed(24, struct.pack("<I", 1 | 1 << 31)),
+        "a size behind the last dimension": changed(48, struct.pack("<Q", 1)),
+        "a size behind all that could be": changed(88, struct.pack("<Q", 1 << 40)),
+        "a size of 64 bits": tensor_body("float32", (0, 1 << 63), False, b""),
+        "fewer dimensions than sizes": changed(28, struct.pack("<I", 1)),
+        "a dtype without a name": changed(0, bytes(24)),
+        "a name that is not ASCII": changed(0, b"\xe9"),
+        "a name with a zero in it": changed(2, b"\0"),
+        "a name with a dot in it": changed(3, b"."),
+        "a name that begins with a digit": changed(0, b"3"),
+    }
+
+
+def read_tensor(body: bytes) -> Json:
+    """What the ring says of a tensor's body, as far as it needs no torch."""
+    try:
+        dtype, shape, requires_grad = parse_head(body[:HEAD_BYTES])
+    except ValueError:
+        return {"refused": True}
+    told = {"dtype": dtype, "shape": list(shape), "requires_grad": requires_grad}
+    return {**told, "elements_at": HEAD_BYTES, "elements": body[HEAD_BYTES:].hex()}
+
+
 class Stream:
     """Blocks that come to a reader one after the other, and what it must make of each."""
 
-    def __init__(self, about: str, *, begins_at: int = 0) -> None:
+    def __init__(self, about: str, *, begins_at: int = 0, chunk_bytes: int = CHUNK_BYTES) -> None:
         self.about, self.begins_at, self.sequence = about, begins_at, begins_at
+        self.chunk_bytes = chunk_bytes
         self.blocks: list[Json] = []
 
     def document(self) -> Json:
         """The case as it stands in the file."""
-        ring: Json = {"max_chunk_bytes": CHUNK_BYTES, "max_chunks": BLOCKS}
+        ring: Json = {"max_chunk_bytes": self.chunk_bytes, "max_chunks": BLOCKS}
         return {"about": self.about, "begins_at": self.begins_at, **ring, "blocks": self.blocks}
 
     def takes(self, part: int, payload: bytes, total: int, kind: int = BYTES) -> Stream:
@@ -141,6 +230,11 @@ class Stream:
         """A message of one part."""
         return self.gives(WHOLE, body, body, kind)
 
+    def spoils(self, part: int, payload: bytes, body: bytes, kind: int) -> Stream:
+        """A last part, or a whole message, of a body that is no object: that is reported, and its block is marked."""
+        told = {"undecodable": {"kind": kind, "body": body.hex()}}
+        return self._add(Frame(self.sequence, len(payload), kind, part, len(body)), payload, told)
+
     def refuses(self, why: str, frame: Frame, payload: bytes = b"") -> Stream:
         """A block that must not be delivered, and stays unread: what follows comes in its place."""
         self.blocks.append({"about": why, "frame": FRAME.pack(*frame).hex(), "payload": payload.hex(), "refused": True})
@@ -155,15 +249,19 @@ class Stream:
 
 def streams() -> Json:
     """What a reader makes of blocks, and which it must refuse."""
-    cases = [*_good_streams(), *_bad_frames(), *_bad_parts()]
-    about = "blocks as they come to one reader, and for each: a part is taken, a message is delivered, or the block is refused"
+    cases = [*_good_streams(), *_bad_bodies(), *_bad_frames(), *_bad_parts()]
+    about = (
+        "blocks as they come to one reader, and for each: a part is taken, a message is delivered or is no object, or the block"
+        " is refused"
+    )
     return {"kind": "streams", "about": about, "cases": [case.document() for case in cases]}
 
 
 def _good_streams() -> list[Stream]:
     body = body_of(1, 80)
-    plain = Stream("whole messages, of every kind").whole(b"").whole(body_of(2, CHUNK_BYTES)).whole(NUMBER, PICKLE)
-    plain.whole(body_of(3, CHUNK_BYTES), RAW).whole(b"end")
+    plain = Stream("whole messages, of every kind", chunk_bytes=ROOM_BYTES)
+    plain.whole(b"").whole(body_of(2, ROOM_BYTES)).whole(NUMBER, PICKLE).whole(body_of(3, ROOM_BYTES), RAW)
+    plain.whole(gathered_body(_ASKS_FOR_ONE, [b"abc"]), GATHERED).whole(A_TENSOR, TENSOR).whole(b"end")
     parts = Stream("parts of one message, and a message behind it")
     parts.takes(FIRST, body[:32], 80).takes(MIDDLE, body[32:64], 80).gives(LAST, body[64:], body).whole(b"behind")
     uneven = Stream("parts need not fill their blocks")
@@ -182,6 +280,35 @@ def _good_streams() -> list[Stream]:
     return [plain, parts, uneven, whole, first, follows, last, begins]
 
 
+def _bad_bodies() -> list[Stream]:
+    """Bodies that contradict themselves, in frames that are as they should be: they are consumed."""
+    gathered = gathered_body(_ASKS_FOR_ONE, [b"abc"])
+    bodies = {
+        "a pickle that is none": (PICKLE, b"\xff" * 5),
+        "a pickle without its end": (PICKLE, NUMBER[:-1]),
+        "a gathered body that is a byte too long": (GATHERED, gathered + b"\0"),
+        "a gathered body with more buffers than there is room for": (GATHERED, b"\xff" * 8 + gathered[8:]),
+        "a tensor of nine dimensions": (TENSOR, _bad_tensors()["nine dimensions"]),
+        "a tensor without its elements": (TENSOR, A_TENSOR[:HEAD_BYTES]),
+        "a tensor that is a byte too long": (TENSOR, A_TENSOR + b"\0"),
+        "a tensor without a byte": (TENSOR, b""),
+        "a dtype that there is not, whose name takes all its room": (
+            TENSOR,
+            tensor_body("a_dtype_that_is_not_here", (), False, b""),
+        ),
+        "a tensor of a quantised dtype": (TENSOR, tensor_body("qint8", (2,), False, b"\1\2")),
+    }
+    found = []
+    for why, (kind, body) in bodies.items():
+        case = Stream(f"no object: {why}", chunk_bytes=ROOM_BYTES).whole(b"before")
+        found.append(case.spoils(WHOLE, body, body, kind).whole(b"behind"))
+    for why in ("a gathered body that is a byte too long", "a tensor that is a byte too long"):
+        kind, body = bodies[why]
+        case = Stream(f"no object, and in parts: {why}", chunk_bytes=ROOM_BYTES).takes(FIRST, body[:30], len(body), kind)
+        found.append(case.spoils(LAST, body[30:], body, kind).whole(b"behind"))
+    return found
+
+
 def _bad_frames() -> list[Stream]:
     body, size = body_of(5, 20), CHUNK_BYTES
     good = Frame(1, 20, BYTES, WHOLE, 20)
@@ -194,7 +321,7 @@ def _bad_frames() -> list[Stream]:
         "a byte more than the block has": good._replace(length_bytes=size + 1, total_bytes=size + 1),
         "the largest length": good._replace(length_bytes=2**64 - 1, total_bytes=2**64 - 1),
         "a length that is right in its low 32 bits": good._replace(length_bytes=2**32 + 20, total_bytes=2**32 + 20),
-        "no such kind": good._replace(kind=4),
+        "no such kind": good._replace(kind=5),
         "no such kind, far off": good._replace(kind=2**32 - 1),
         "no such part": good._replace(part=4),
         "no such part, with known bits in it": good._replace(part=7),

@@ -16,11 +16,11 @@ import zlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from ringbuffer.codec.frames import BYTES, RAW, Frame
+from ringbuffer.codec.frames import BYTES, GATHERED, RAW, TENSOR, Frame
 from ringbuffer.compiled import bind_native, bind_python
 from ringbuffer.endpoint import ShmRingBufferIO
 from ringbuffer.endpoint.peers import resumes_at
-from ringbuffer.errors import FrameError, VectorError, WaitTimeoutError
+from ringbuffer.errors import DecodeError, FrameError, VectorError, WaitTimeoutError
 from ringbuffer.memory.backend import NATIVE
 from ringbuffer.memory.layout import HEADER_BYTES, PARTICIPANT, PARTICIPANT_BYTES, Header, Layout
 from ringbuffer.memory.participants import Entry, Role
@@ -156,6 +156,11 @@ def _shared_part(ring: ShmRingBuffer, whole: memoryview, like: bytes) -> bytes:
 # ---- Streams --------------------------------------------------------------------------------------------------------
 
 
+_TOLD = ("refused", "taken", "delivered", "undecodable")
+_IN_PLACE = (GATHERED, TENSOR)
+"""The kinds whose bodies are compared as they lie in their block, as what they make is not the same everywhere."""
+
+
 def stream(case: Json, backend: str) -> None:
     """Put blocks before a reader, one after the other. Raises :class:`VectorError` where it makes something else of one."""
     begins_at = case["begins_at"]
@@ -167,7 +172,7 @@ def stream(case: Json, backend: str) -> None:
             for number, block in enumerate(case["blocks"]):
                 _put(ring, done % ring.max_chunks, bytes.fromhex(block["frame"] + block["payload"]))
                 found = _made_of(reader, block)
-                same(f"block {number}", found, {key: block[key] for key in ("refused", "taken", "delivered") if key in block})
+                same(f"block {number}", found, {key: block[key] for key in _TOLD if key in block})
                 is_read = "refused" not in found
                 same(f"block {number}: its flags", list(ring.flags(done % ring.max_chunks)), [1, int(is_read)])
                 done += is_read
@@ -184,15 +189,20 @@ def _put(ring: ShmRingBuffer, block: int, content: bytes) -> None:
 
 def _made_of(reader: ShmRingBufferIO, block: Json) -> Json:
     told = block.get("delivered", {"kind": BYTES, "body": ""})
-    with memoryview(bytes.fromhex(block["frame"])) as frame:
-        is_raw = Frame.read(frame).kind == RAW
+    with memoryview(bytes.fromhex(block["frame"])) as view:
+        frame = Frame.read(view)
     try:
-        if is_raw:  # any other call refuses it for its kind, whatever else its frame says
+        if frame.kind == RAW:  # any other call refuses it for its kind, whatever else its frame says
             with reader.acquire_read(0) as view:
                 return {"delivered": {"kind": RAW, "body": view.hex()}}
+        if "delivered" in block and told["kind"] in _IN_PLACE:
+            with reader.acquire_read(0) as view:
+                return {"delivered": {"kind": frame.kind, "body": view[: frame.length_bytes].hex()}}
         obj = reader.dequeue(0)
     except FrameError:
         return {"refused": True}
+    except DecodeError as error:
+        return {"undecodable": {"kind": frame.kind, "body": error.raw.hex()}}
     except WaitTimeoutError:
         return {"taken": block.get("taken", "part")}
     if told["kind"] == BYTES:

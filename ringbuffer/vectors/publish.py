@@ -33,6 +33,7 @@ def documents() -> Iterator[tuple[str, Json]]:
     yield "participants.json", formats.participants()
     yield "frames.json", framing.frames()
     yield "bodies.json", framing.bodies()
+    yield "tensors.json", framing.tensors()
     yield "streams.json", framing.streams()
     yield "successors.json", peers.successors()
     yield from stepping.documents()

@@ -20,7 +20,7 @@ from ringbuffer.memory.layout import FRAME_BYTES
 from ringbuffer.protocol import PROTOCOL, Variant
 from ringbuffer.vectors import live, stepped
 from ringbuffer.vectors.formats import laid_out, read_header
-from ringbuffer.vectors.framing import gathered_body, read_body, sent_blocks
+from ringbuffer.vectors.framing import gathered_body, read_body, read_tensor, sent_blocks, tensor_body
 from ringbuffer.vectors.live import same
 from ringbuffer.vectors.text import Json
 from ringbuffer.vectors.versions import MANIFEST, VERSION
@@ -153,6 +153,20 @@ def _body(case: Json, *_: Any) -> None:
         same("buffers", [body[slice(*span)].hex() for span in case["buffer_spans"]], case["buffers"])
 
 
+def _tensor(case: Json, *_: Any) -> None:
+    body = bytes.fromhex(case["body"])
+    told = {key: case[key] for key in ("refused", *_OF_TENSORS) if key in case}
+    same("tensor", read_tensor(body), told)
+    if "dtype" in case:
+        dtype, shape, requires_grad, at, elements = (case[key] for key in _OF_TENSORS)
+        made = tensor_body(dtype, tuple(shape), requires_grad, bytes.fromhex(elements))
+        same("body that is made", made.hex(), case["body"])
+        same("elements", body[at:].hex(), elements)
+
+
+_OF_TENSORS: Final = ("dtype", "shape", "requires_grad", "elements_at", "elements")
+
+
 def _steps(document: Json, backend: str, _: Load, variant: Variant) -> None:
     stepped.follow(document["segment"], document["steps"], backend, variant)
 
@@ -175,6 +189,7 @@ KINDS: Final[dict[str, Callable[[Json, str, Load, Variant], None]]] = {
     "participants": lambda case, backend, *_: live.participant(case, backend),
     "frames": _frames,
     "bodies": _body,
+    "tensors": _tensor,
     "streams": lambda case, backend, *_: live.stream(case, backend),
     "successors": lambda case, backend, *_: live.successor(case, backend),
     "steps": _steps,

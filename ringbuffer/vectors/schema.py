@@ -17,7 +17,7 @@ _TEXT: Final[Json] = {"type": "string", "minLength": 1}
 _HEX: Final[Json] = {"type": "string", "pattern": "^([0-9a-f][0-9a-f])*$"}
 _CRC: Final[Json] = {"type": "string", "pattern": "^[0-9a-f]{8}$"}
 _TRUE: Final[Json] = {"const": True}
-_KIND: Final[Json] = {"type": "integer", "minimum": 0, "maximum": 3}
+_KIND: Final[Json] = {"type": "integer", "minimum": 0, "maximum": 4}
 _CLAUSE: Final[Json] = {"type": "string", "pattern": "^(S3\\.)?[WRNKS][1-9]$"}
 
 
@@ -119,6 +119,17 @@ CASES: Final[dict[str, Json]] = {
         _object(pickle=_HEX, buffers=_list(_HEX), body=_HEX, pickle_span=_pair(_WHOLE), buffer_spans=_list(_pair(_WHOLE))),
         _object(about=_TEXT, body=_HEX, refused=_TRUE),
     ),
+    "tensors": _one_of(
+        _object(
+            body=_HEX,
+            dtype={"type": "string", "pattern": "^[A-Za-z_][A-Za-z0-9_]{0,23}$"},
+            shape={**_list(_WHOLE), "maxItems": 8},
+            requires_grad={"type": "boolean"},
+            elements_at=_WHOLE,
+            elements=_HEX,
+        ),
+        _object(about=_TEXT, body=_HEX, refused=_TRUE),
+    ),
     "streams": _object(
         about=_TEXT,
         begins_at=_WHOLE,
@@ -128,6 +139,7 @@ CASES: Final[dict[str, Json]] = {
             _one_of(
                 _object(**_BLOCK, taken={"enum": ["part", "rest"]}),
                 _object(**_BLOCK, delivered=_MESSAGE),
+                _object(**_BLOCK, undecodable=_MESSAGE),
                 _object(**_BLOCK, about=_TEXT, refused=_TRUE),
             ),
             1,

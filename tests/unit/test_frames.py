@@ -16,6 +16,7 @@ from ringbuffer.codec.frames import (
     MIDDLE,
     PICKLE,
     RAW,
+    TENSOR,
     TOTAL_BYTES_MAX,
     WHOLE,
     Assembly,
@@ -32,7 +33,7 @@ from ringbuffer.memory.layout import FRAME_BYTES
 
 LIMIT_BYTES = 16
 numbers = st.sampled_from((0, 1, 2, 3, 15, 16, 17, (1 << 46) - 1, 1 << 46, (1 << 46) + 1, 1 << 63, (1 << 64) - 1))
-small = st.sampled_from((0, 1, 2, 3, 4, 1 << 31, (1 << 32) - 1))
+small = st.sampled_from((0, 1, 2, 3, 4, 5, 1 << 31, (1 << 32) - 1))
 bodies = st.lists(st.binary(max_size=9), min_size=1, max_size=5)
 
 
@@ -49,12 +50,12 @@ def test_frame_is_its_fields_in_order_then_the_payload() -> None:
     assert Frame.read(block) == (8, 8, RAW, WHOLE, 8)
     Frame(1, 2, 3, MIDDLE, 4).write(block)
     assert Frame.read(block) == Frame(1, 2, 3, MIDDLE, 4)
-    assert (RAW, PICKLE, BYTES, GATHERED, FIRST, LAST, FRAME_BYTES) == (0, 1, 2, 3, 1, 2, 32)
+    assert (RAW, PICKLE, BYTES, GATHERED, TENSOR, FIRST, LAST, FRAME_BYTES) == (0, 1, 2, 3, 4, 1, 2, 32)
 
 
 def can_be(length: int, kind: int, part: int, total: int) -> bool:
     """What a frame may say, told in another way than where it is checked."""
-    if kind > GATHERED or part > WHOLE or length > LIMIT_BYTES or total > TOTAL_BYTES_MAX:
+    if kind > TENSOR or part > WHOLE or length > LIMIT_BYTES or total > TOTAL_BYTES_MAX:
         return False
     if kind == RAW:
         return part == WHOLE and length == total == LIMIT_BYTES
@@ -96,7 +97,7 @@ def test_any_part_of_a_gathered_body_is_what_stands_there(pieces: list[bytes], o
 
 attempts = st.lists(
     st.tuples(
-        st.sampled_from((PICKLE, BYTES, GATHERED)),
+        st.sampled_from((PICKLE, BYTES, GATHERED, TENSOR)),
         bodies,
         st.none() | st.integers(1, 4),
         st.lists(st.integers(1, 12), min_size=1, max_size=4),

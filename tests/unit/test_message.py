@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import array
+import contextlib
 import copyreg
 import ctypes
 import gc
@@ -261,12 +262,12 @@ def test_body_that_lies_is_refused(count: int, pickle_bytes: int, lengths: list[
         lambda: decode_views(GATHERED, body[:]),
         lambda: decode_assembled(GATHERED, bytearray(body)),
     ):
-        with pytest.raises((FrameError, DecodeError)) as caught:
+        with pytest.raises(DecodeError) as caught:
             read()
-        if isinstance(caught.value, DecodeError):
-            assert caught.value.raw == body
-            (_, end), buffers = spans(body)
-            assert all(begin <= end <= len(body) for begin, end in [(0, end), *buffers])
+        assert caught.value.raw == body
+    with contextlib.suppress(FrameError):
+        (_, end), buffers = spans(body)
+        assert all(begin <= end <= len(body) for begin, end in [(0, end), *buffers])
 
 
 @given(st.data())
@@ -280,7 +281,7 @@ def test_damaged_table_never_makes_another_message(data: st.DataObject) -> None:
         struct.pack_into("<Q", body, 8 * index, number)
     try:
         found = decode(GATHERED, block.body())
-    except (FrameError, DecodeError):
+    except DecodeError:
         assert not is_same
     else:
         assert is_same or index == 1  # zeros behind a pickle's end are no part of it
@@ -288,7 +289,7 @@ def test_damaged_table_never_makes_another_message(data: st.DataObject) -> None:
     assert block.is_free
 
 
-@pytest.mark.parametrize("kind", [RAW, 4, (1 << 32) - 1])
+@pytest.mark.parametrize("kind", [RAW, 5, (1 << 32) - 1])
 def test_kind_that_is_no_object_is_refused(kind: int) -> None:
     for read in (decode, decode_views):
         with pytest.raises(FrameError, match="acquire_read" if kind == RAW else f"kind {kind}"):

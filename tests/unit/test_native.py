@@ -224,13 +224,15 @@ WAITS = st.fixed_dictionaries(
         "yield_seconds": st.sampled_from([0.0, 1e-9, 3600.0]),
         "has_sought": st.booleans(),
         "is_cancelled": st.booleans(),
+        "decode_tensor": st.sampled_from([None, bytearray.upper]),
     }
 )
-"""What a runner is told of waiting, and what an earlier call may have left; it is always roused, so that no look lasts."""
+"""What a runner is told, of waiting and of tensors, and what an earlier call may have left; it is always roused, so that no
+look lasts."""
 MESSAGES = st.tuples(
     st.sampled_from(["message", "message", "whole", "finish", "abort"]),
     st.sampled_from([(), (None,), (0,), (1e-9,), (3600.0,)]),
-    st.sampled_from([codes.BYTES, codes.BYTES, codes.PICKLE, 3, 77, 1 << 31]),
+    st.sampled_from([codes.BYTES, codes.BYTES, codes.PICKLE, codes.TENSOR, 3, 77, 1 << 31]),
     st.sampled_from([codes.WHOLE, codes.WHOLE, codes.WHOLE, 1]),
     st.sampled_from([0, 0, 0, 1]),
     WAITS,

@@ -348,7 +348,7 @@ def test_a_segment_of_another_user_is_said_to_be(make_ring: MakeRing) -> None:
         (lambda ring: ring.flags(1, 1, 0, 7, 0), "block 1: the flag of reader 1 is 7, and a flag is 0 or 1"),
         (lambda ring: ring.flags(2, 2, 0, 7, 1), "block 2: the written flag is 2 (2 such flags), and a flag is 0 or 1"),
         (lambda ring: ring.publish(4) or ring.frame(1, 5), "block 1: sequence 5, which belongs into block 2"),
-        (lambda ring: ring.publish(4) or ring.frame(1, 4, kind=4), "block 1: frame of kind 4, part 3"),
+        (lambda ring: ring.publish(4) or ring.frame(1, 4, kind=5), "block 1: frame of kind 5, part 3"),
         (lambda ring: ring.publish(4) or ring.frame(1, 4, part=4), "block 1: frame of kind 1, part 4"),
         (
             lambda ring: ring.publish(4) or ring.frame(1, 4, 65),

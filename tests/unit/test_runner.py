@@ -42,7 +42,7 @@ from ringbuffer.compiled import (
     bind_native,
     bind_python,
 )
-from ringbuffer.memory.codes import FRAME, WHOLE
+from ringbuffer.memory.codes import FRAME, TENSOR, WHOLE
 from ringbuffer.memory.futex import Words
 from ringbuffer.memory.layout import FRAME_BYTES, PARTICIPANT, Layout
 from ringbuffer.memory.python_runner import PythonRunner
@@ -359,6 +359,7 @@ OTHERS: Final = {
     "another total": ({"total": 7}, b"", pickle.loads),
     "raw": ({"kind": 0}, b"", pickle.loads),
     "gathered": ({"kind": 3}, b"", pickle.loads),
+    "a tensor that nothing is said of": ({"kind": TENSOR}, b"", pickle.loads),
     "an unknown kind": ({"kind": 2**32 - 1}, b"", pickle.loads),
     "a long pickle": ({"kind": PICKLE}, bytes(LONGEST), pickle.loads),
     "a pickle that is not to be decoded": ({"kind": PICKLE}, b"1234", None),
@@ -415,6 +416,57 @@ def test_a_message_is_pending_while_it_cannot_be_decoded(error: type[BaseExcepti
     assert taken(reader) == ["one"]
     assert side.everything() == before, "it was marked as read before"
     assert taken(reader, None) == b"two"
+    assert nothing(reader) == WAIT
+
+
+def test_a_tensor_is_made_on_a_bytearray_of_its_own_of_any_length(make_side: MakeSide) -> None:
+    side = make_side(1, 4 * COPY_MAX_BYTES, blocks=1)
+    reader = side.readers[0]
+    assert reader.decode_tensor is None
+    given: list[bytearray] = []
+
+    def keep(data: bytearray) -> int:
+        given.append(data)
+        return len(given)
+
+    reader.decode_tensor = keep
+    for number, length in enumerate((0, 100, 4 * COPY_MAX_BYTES), start=1):
+        side.writer.send(TENSOR, sent := os.urandom(length))
+        assert nothing(reader, None) == FOUND, "it is not bytes, and not to be decoded"
+        assert reader.abort() == ENDED
+        assert taken(reader) == number
+        assert side.writer.begin() == FOUND, "its block is free"
+        side.frame(0)[:] = bytes(len(side.frame(0)))
+        assert side.writer.abort() == ENDED
+        assert type(given[-1]) is bytearray
+        assert given[-1] == sent
+        given[-1].append(0)  # nobody else has it
+    reader.decode_tensor = None
+    side.writer.send(TENSOR, b"1")
+    assert nothing(reader) == FOUND
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ArithmeticError, StopIteration])
+def test_a_tensor_is_pending_while_it_cannot_be_made(error: type[BaseException], make_side: MakeSide) -> None:
+    side = make_side(1)
+    reader = side.readers[0]
+    said: list[bytes] = []
+
+    def failing(data: bytearray) -> object:
+        said.append(bytes(data))
+        raise error("of the message")
+
+    reader.decode_tensor = failing
+    side.writer.send(TENSOR, b"one")
+    side.writer.send(TENSOR, b"two")
+    for number in range(2):
+        with pytest.raises(error, match="of the message"):
+            reader.receive(pickle.loads)
+        assert (said, reader.in_use) == ([b"one"] * (1 + number), False)
+        assert (reader.pending, reader.pending_kind, reader.done()) == (b"one", TENSOR, 1)
+    assert nothing(reader, None) == FOUND
+    reader.decode_tensor = bytes
+    assert [taken(reader), taken(reader)] == [b"one", b"two"]
     assert nothing(reader) == WAIT
 
 

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import copyreg
 import gc
+import json
+import math
 import pickle
+import struct
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 torch = pytest.importorskip("torch")
 
@@ -17,9 +23,13 @@ from support import MakeRing, ends_of  # noqa: E402
 from test_message import Block, roundtrips  # noqa: E402
 
 from ringbuffer.codec import tensors  # noqa: E402
-from ringbuffer.codec.frames import Gathered  # noqa: E402
-from ringbuffer.codec.message import Encoder  # noqa: E402
-from ringbuffer.errors import BlockEscapedError, EncodeError, ReadOnlyError, WaitTimeoutError  # noqa: E402
+from ringbuffer.codec.frames import GATHERED, TENSOR, Gathered  # noqa: E402
+from ringbuffer.codec.message import Encoder, decode, decode_assembled  # noqa: E402
+from ringbuffer.codec.tensors import HEAD_BYTES, tensor_on  # noqa: E402
+from ringbuffer.codec.views import decode_views  # noqa: E402
+from ringbuffer.errors import BlockEscapedError, DecodeError, EncodeError, ReadOnlyError, WaitTimeoutError  # noqa: E402
+from ringbuffer.vectors.framing import tensor_body  # noqa: E402
+from ringbuffer.vectors.versions import FOLDER, VERSION  # noqa: E402
 
 NAMES = "float32 float64 float16 bfloat16 bool uint8 int8 int64 complex64 complex128 float8_e4m3fn float8_e5m2 uint16 uint32"
 DTYPES = [getattr(torch, name) for name in NAMES.split() if hasattr(torch, name)]
@@ -148,6 +158,168 @@ def test_one_tensor_in_two_places_is_one_tensor() -> None:
     sent = torch.ones(3)
     for found in roundtrips([sent, {"again": sent}]):
         assert found[0] is found[1]["again"]
+
+
+# ---- A message that is a tensor ---------------------------------------------------------------------------------------
+
+ODD_NAMES = "complex32 uint64 int4 bits8 float8_e4m3fnuz float4_e2m1fn_x2"
+EVERY_DTYPE = [*DTYPES, *(getattr(torch, name) for name in ODD_NAMES.split() if hasattr(torch, name))]
+HEAD = struct.Struct("<24sII8Q")
+VECTORS = Path(__file__).parents[2] / "spec" / FOLDER / str(VERSION) / "tensors.json"
+
+
+@pytest.mark.parametrize("dtype", EVERY_DTYPE, ids=str)
+def test_a_tensor_by_itself_is_a_head_and_its_elements(dtype: Any) -> None:
+    for shape in (*SHAPES, (1, 2, 1, 3, 1, 1, 1, 1)):
+        sent = made_of(dtype, shape, bytes(number % 2 for number in range(math.prod(shape) * dtype.itemsize)))
+        block = Block(sent)
+        assert block.kind == TENSOR
+        sizes = [*shape, *[0] * (8 - len(shape))]
+        head = HEAD.pack(name_of(dtype).encode(), 0, len(shape), *sizes)
+        assert block.body().tobytes() == head + bytes(bits(sent))
+        found = block.views()
+        assert same(found.obj, sent)
+        assert sent.numel() == 0 or found.obj.data_ptr() % 64 == 0
+        found.release()
+        assert block.is_free
+
+
+def made_of(dtype: Any, shape: tuple[int, ...], elements: bytes) -> Any:
+    return torch.frombuffer(bytearray(elements or dtype.itemsize), dtype=dtype).resize_(shape)
+
+
+def name_of(dtype: Any) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
+def test_of_nine_dimensions_it_goes_beside_a_pickle() -> None:
+    sent = torch.arange(6).reshape(1, 2, 1, 1, 1, 1, 1, 1, 3)
+    assert Block(sent).kind == GATHERED
+    assert Block(sent[0]).kind == TENSOR
+    assert all(same(sent, found) for found in roundtrips(sent))
+
+
+def test_what_torch_pickles_is_no_tensor_by_itself() -> None:
+    hooked = torch.ones(2, requires_grad=True)
+    hooked.register_hook(lambda gradient: gradient)
+    with pytest.warns(UserWarning, match="hook"):
+        data, told = Encoder().encode(hooked), pickle.dumps(hooked, 5)
+    assert data == told
+    assert Block([torch.ones(2)]).kind == GATHERED
+    assert Block(torch.nn.Parameter(torch.ones(2))).kind == GATHERED
+    assert Block(torch.ones(2, requires_grad=True)).kind == TENSOR
+
+
+def test_vectors_of_tensors_are_what_torch_makes_of_them() -> None:
+    for case in json.loads(VECTORS.read_text(encoding="utf-8"))["cases"]:
+        body = bytearray.fromhex(case["body"])
+        if "refused" in case:
+            assert_no_object(body, "a tensor's head")
+            continue
+        dtype, shape, elements = getattr(torch, case["dtype"]), case["shape"], bytes.fromhex(case["elements"])
+        sent = made_of(dtype, tuple(shape), elements).requires_grad_(case["requires_grad"])
+        data = Encoder().encode(sent)
+        assert isinstance(data, Gathered)
+        assert data.kind == TENSOR
+        assert b"".join(map(bytes, data.pieces)).hex() == case["body"]
+        assert same(tensor_on(body), sent)
+
+
+# What a damaged body is comes out by one of these, however it is received.
+READS: dict[str, Callable[[bytes | bytearray], Any]] = {
+    "decode": lambda body: decode(TENSOR, memoryview(body)),
+    "read": lambda body: decode_views(TENSOR, memoryview(bytearray(body))).obj,
+    "parts": lambda body: decode_assembled(TENSOR, bytearray(body)),
+}
+
+
+def assert_no_object(body: bytes | bytearray, says: str) -> None:
+    for read in READS.values():
+        with pytest.raises(DecodeError, match=says) as caught:
+            read(body)
+        assert caught.value.raw == body
+
+
+odd_sizes = st.integers(0, 6) | st.sampled_from((8, 9, 15, 60, 1 << 31, 1 << 32, 1 << 62, 1 << 63, (1 << 64) - 1))
+damage = st.one_of(
+    st.tuples(st.just(0), st.sampled_from([f"{name:\0<8}"[:8].encode() for name in (*NAMES.split(), "qint8", "Tensor", "")])),
+    st.tuples(st.just(24), st.builds(struct.Struct("<II").pack, st.sampled_from((0, 0, 1, 2, 1 << 31)), st.integers(0, 9))),
+    st.tuples(st.integers(4, 11).map(lambda at: 8 * at), odd_sizes.map(struct.Struct("<Q").pack)),
+    st.tuples(st.integers(0, HEAD_BYTES - 8), st.binary(min_size=8, max_size=8)),
+)
+"""Any eight bytes of a head: a name, flags and dimensions, a size; or whatever."""
+
+
+@settings(max_examples=8 * settings().max_examples)
+@given(
+    st.sampled_from(DTYPES), st.sampled_from(SHAPES), st.lists(damage, max_size=2), st.none() | st.none() | st.integers(0, 400)
+)
+def test_a_damaged_tensor_is_what_its_head_says_or_no_object(
+    dtype: Any, shape: tuple[int, ...], damages: list[tuple[int, bytes]], cut: int | None
+) -> None:
+    """Nothing is made that the bytes do not say, and what was not damaged arrives."""
+    good = tensor_body(name_of(dtype), shape, False, bytes(number % 2 for number in range(math.prod(shape) * dtype.itemsize)))
+    body = bytearray(good)
+    for at, new in damages:
+        body[at : at + 8] = new
+    body = body[:cut]
+    for read in READS.values():
+        raw = None
+        try:
+            found = read(body)
+        except DecodeError as error:
+            raw = error.raw
+        if raw is None:
+            assert_is_what_the_head_says(found, body)
+        else:
+            assert raw == body != good
+
+
+def assert_is_what_the_head_says(found: Any, body: bytearray) -> None:
+    name, flags, dimensions, *sizes = HEAD.unpack_from(body)
+    assert found.dtype is getattr(torch, name.rstrip(b"\0").decode())
+    assert list(found.shape) + [0] * (8 - found.dim()) == sizes
+    assert (found.dim(), int(found.requires_grad)) == (dimensions, flags)
+    assert not found.is_quantized
+    assert bytes(bits(found)) == body[HEAD_BYTES:]
+
+
+def test_a_head_of_another_dtype_of_the_same_size_is_that_dtype() -> None:
+    body = tensor_body("int32", (2,), False, struct.pack("<2f", 1, 2))
+    assert [read(body).tolist() for read in READS.values()] == [[0x3F800000, 0x40000000]] * len(READS)
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("float33", "has no dtype 'float33'"),
+        ("Tensor", "has no dtype 'Tensor'"),
+        ("__name__", "has no dtype '__name__'"),
+        ("qint8", "'qint8' is quantised"),
+        ("quint4x2", "'quint4x2' is quantised"),
+    ],
+)
+def test_a_dtype_that_cannot_be_is_named(name: str, says: str) -> None:
+    for shape in ((4,), (0,)):
+        assert_no_object(tensor_body(name, shape, False, bytes(*shape)), says)
+
+
+@pytest.mark.parametrize(
+    ("shape", "requires_grad", "length", "says"),
+    [
+        ((2,), False, 7, r"of shape \(2,\) and dtype torch.int32 has 8 bytes, not 7"),
+        ((2,), False, 9, "has 8 bytes, not 9"),
+        ((), False, 0, "has 4 bytes, not 0"),
+        ((2,), True, 8, "floating point"),
+        ((1 << 63, 0), False, 0, "a tensor's head is damaged"),
+        ((1 << 62, 4, 0), False, 0, "overflow"),
+    ],
+)
+def test_what_no_tensor_has_is_no_object(shape: tuple[int, ...], requires_grad: bool, length: int, says: str) -> None:
+    assert_no_object(tensor_body("int32", shape, requires_grad, bytes(length)), says)
+
+
+# ---- In a block -------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("inference", [False, True], ids=["normal", "inference"])

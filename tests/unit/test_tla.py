@@ -18,6 +18,7 @@ from ringbuffer.errors import MissingExtraError, VariantError
 from ringbuffer.protocol import ORIGINAL, PROTOCOL, READER, WRITER, Access, Flag, Instruction, Kind, Ordering, Variant
 from ringbuffer.protocol.properties import LIVENESS, RACE, SAFETY
 from ringbuffer.tla import tlc
+from ringbuffer.vectors import versions
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "spec" / tla.FOLDER
@@ -65,6 +66,9 @@ def test_a_file_that_is_out_of_date_or_missing_is_named_and_mended(tmp_path: Pat
 
 def test_the_specification_is_out_of_date_where_these_files_are(tmp_path: Path) -> None:
     (tmp_path / "chapter.md").write_text("No generated part.\n", encoding="utf-8")
+    shutil.copytree(
+        ROOT / "spec" / versions.FOLDER, tmp_path / versions.FOLDER
+    )  # older versions are there, and written by nobody
     written = specification.update(tmp_path, write=True)
     assert [path for path in written if Path(path).parent == tmp_path / tla.FOLDER] == [
         str(tmp_path / tla.FOLDER / name) for name in tla.files()

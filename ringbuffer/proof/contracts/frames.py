@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from ringbuffer.codec.frames import (
     BYTES,
-    GATHERED,
     RAW,
+    TENSOR,
     WHOLE,
     Assembly,
     Frame,
@@ -146,14 +146,14 @@ def a_length_that_cannot_be_is_refused(length: int, part: int, total: int) -> bo
 
 
 def a_kind_that_cannot_be_is_refused(kind: int, part: int, length: int) -> bool:
-    """There are four kinds, and a block that its caller filled is no part of anything, and full.
+    """There are five kinds, and a block that its caller filled is no part of anything, and full.
 
     pre: 0 <= kind <= 5 and 0 <= part <= 3 and 1 <= length <= 2
     post: _
     """
     said, bits, size = one_of(kind, 5), one_of(part, 3), one_of(length, 2)
     frame = Frame(7, size, said, bits, size if bits == WHOLE else 3)
-    return passes(frame) == (said <= GATHERED and (said != RAW or (bits == WHOLE and size == LIMIT_BYTES)))
+    return passes(frame) == (said <= TENSOR and (said != RAW or (bits == WHOLE and size == LIMIT_BYTES)))
 
 
 def passes(frame: Frame) -> bool:
