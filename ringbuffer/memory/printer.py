@@ -1,8 +1,7 @@
 """Rows, printed as a few lines of Python: what compiled Python runs, and what it is stepped through.
 
 Every path of branches is written out, which ends because a call's branches lead forward, and once from lying down into the
-table. The loads of several flags are one comparison in the plain form, and a loop in the stepping form, which stops before
-every access.
+table. What one access is printed as, ``printed_accesses.py`` says.
 
 Rules: this module knows rows, not the protocol, and what it prints knows only the names that ``compiled.py`` passes. A store,
 and the moves that belong to it (``index``, ``done``, a message that is taken), are printed next to each other with
@@ -12,12 +11,13 @@ function entry and at backward jumps. Limits: no exchanges and no locks, and no 
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from ringbuffer.errors import VariantError
+from ringbuffer.memory.printed_accesses import Accesses
 from ringbuffer.memory.runnable import payload_of, rest_of
-from ringbuffer.protocol import Branch, Edge, Flag, Instruction, Kind, Outcome, Program, Role
+from ringbuffer.protocol import Branch, Edge, Flag, Instruction, Kind, Outcome, Program
 
 NAMES: Final = (
     "state",
@@ -47,8 +47,6 @@ NAMES: Final = (
     "limit",
 )
 """What printed functions are bound to: ``python_runner.py`` says what each is."""
-FEW: Final = 2
-"""So many flags are faster one by one than all at once."""
 
 _Leaves = dict[Edge, tuple[str, ...]]
 """What is printed where a branch ends a call."""
@@ -92,7 +90,8 @@ class _Printer:
     """Prints one program."""
 
     def __init__(self, program: Program, payload: Instruction, n_reader: int, stepping: bool) -> None:
-        self.program, self.payload, self.n_reader, self.stepping = program, payload, n_reader, stepping
+        self.program, self.payload, self.stepping = program, payload, stepping
+        self._accesses = Accesses(program.role, n_reader, stepping)
         self._leaves = _LEAVES
         self._found: tuple[str, ...] = ("held = True", "return FOUND")
         self._takes_message = self._is_rest = False
@@ -264,128 +263,19 @@ class _Printer:
             yield from _indented(depth, self._found)
             return
         if access.kind is Kind.LOAD:
-            condition = yield from self._load(instruction, depth)
+            condition = yield from self._accesses.load(instruction, depth)
             yield f"{pad}if {condition}:  # {instruction.row.id}"
             yield from self._branch(instruction.branch(Outcome.ONE), depth + 1)
             yield f"{pad}else:"
             yield from self._branch(instruction.branch(Outcome.ZERO), depth + 1)
             return
         if access.is_several:
-            yield from self._store_several(instruction, depth)
+            yield from self._accesses.store_several(instruction, depth)
         else:
             if self.stepping:
                 yield f"{pad}yield {instruction.pc}, index, (0,)"
-            yield from _indented(depth, self._single(instruction))
+            yield from _indented(depth, self._accesses.single(instruction, self._is_rest))
         yield from self._branch(instruction.branch(Outcome.DONE), depth)
-
-    def _single(self, instruction: Instruction) -> Iterator[str]:
-        """One access that is no load."""
-        row = instruction.row
-        match row.access.kind:
-            case Kind.FENCE:
-                yield f"if is_locked:  # {row.id}"
-                yield "    is_locked = False"
-                yield "    give_lock()"
-                yield "else:"
-                yield "    is_locked = True"
-                yield "    take_lock()"
-            case Kind.SLEEP if self._is_rest:
-                yield f"if not state['is_roused']:  # {row.id}"
-                yield "    lie_down(own, timeout)"
-            case Kind.SLEEP:
-                yield f"lie_down(own, time_of(0))  # {row.id}"
-            case Kind.WAKE:
-                yield f"wake(own)  # {row.id}"
-            case _:
-                value = "done + 1" if row.access.flag is Flag.POSITION else row.access.value
-                yield f"{self._place(row.access.flag)} = {value}  # {row.id}"
-
-    def _load(self, instruction: Instruction, depth: int) -> Generator[str, None, str]:
-        """Print what comes before the condition, and return the condition: that the load came out as ONE."""
-        pad = "    " * depth
-        access = instruction.row.access
-        assert access.flag is not None, "a load names its flag"
-        if not access.is_several:
-            if self.stepping:
-                yield f"{pad}yield {instruction.pc}, index, (0,)"
-            return self._place(access.flag)
-        if not self.stepping:
-            return self._all_set(access.flag, access.missing_allowed)
-        yield f"{pad}todo, zeros = set(range({self._count(access.flag)})), 0"
-        if not self._count(access.flag):
-            yield f"{pad}yield {instruction.pc}, index, ()"
-        yield f"{pad}while todo and zeros <= {access.missing_allowed}:"
-        yield f"{pad}    rank = yield {instruction.pc}, index, tuple(sorted(todo))"
-        yield f"{pad}    todo.remove(rank)"
-        yield f"{pad}    zeros += {self._one_of(access.flag)} != 1"
-        return f"zeros <= {access.missing_allowed}"
-
-    def _all_set(self, flag: Flag, missing_allowed: int) -> str:
-        """The condition that several flags are 1: one comparison, or a few where that is faster."""
-        if not missing_allowed and 0 < self._count(flag) <= FEW:
-            return " and ".join(f"{one} == 1" for one in self._few(flag))
-        if flag is Flag.OTHERS_AWAKE:
-            return "others == up"
-        part = "" if flag is Flag.EACH else "[:-1]"
-        if missing_allowed:
-            return f"read_of[index]{part}.tobytes().count(0) <= {missing_allowed}"
-        return f"read_of[index]{part} == ones{part}"
-
-    def _store_several(self, instruction: Instruction, depth: int) -> Iterator[str]:
-        pad = "    " * depth
-        row, access = instruction.row, instruction.row.access
-        assert access.flag is not None, "only flags are several"
-        if not self.stepping:
-            yield f"{pad}{self._set_all(access.flag, access.value, access.kind)}  # {row.id}"
-            return
-        yield f"{pad}todo = set(range({self._count(access.flag)}))"
-        if not self._count(access.flag):
-            yield f"{pad}yield {instruction.pc}, index, ()"
-        yield f"{pad}while todo:"
-        yield f"{pad}    rank = yield {instruction.pc}, index, tuple(sorted(todo))"
-        yield f"{pad}    todo.remove(rank)"
-        done = "wake(others_at[rank])" if access.kind is Kind.WAKE else f"{self._one_of(access.flag)} = {access.value}"
-        yield f"{pad}    {done}  # {row.id}"
-
-    def _set_all(self, flag: Flag, value: int | None, kind: Kind) -> str:
-        """One line that stores to several flags, or wakes several sleepers."""
-        if kind is Kind.WAKE:
-            return "for other in others_at: wake(other)"
-        if 0 < self._count(flag) <= FEW:
-            return " = ".join((*self._few(flag), str(value)))
-        if flag is Flag.OTHERS_AWAKE:
-            return f"others[:] = {'up' if value else 'down'}"
-        part, flags = ("[:]", "") if flag is Flag.EACH else ("[:-1]", "[:-1]")
-        return f"read_of[index]{part} = {'ones' if value else 'zeros'}{flags}"
-
-    def _place(self, flag: Flag | None) -> str:
-        """A single flag; ``own`` is the place of the actor's own among the flags of a block, and among the words."""
-        match flag:
-            case Flag.WRITTEN:
-                return "mapping[at]"
-            case Flag.OWN:
-                return "mapping[at + own]"
-            case Flag.POSITION:
-                return "position[0]"
-            case Flag.AWAKE:
-                return "awake[own]"
-        assert flag is Flag.NEIGHBOUR, "all the others are several flags, or none that Python has"
-        return f"mapping[at + own % {self.n_reader} + 1]"
-
-    def _one_of(self, flag: Flag) -> str:
-        """The one of several flags that is visited now."""
-        return "others[rank]" if flag is Flag.OTHERS_AWAKE else "read_of[index][rank]"
-
-    def _few(self, flag: Flag) -> list[str]:
-        """Each of several flags."""
-        place = "others[{}]" if flag is Flag.OTHERS_AWAKE else "mapping[at + 1 + {}]"
-        return [place.format(rank) for rank in range(self._count(flag))]
-
-    def _count(self, flag: Flag) -> int:
-        """How many ranks a row about several flags visits."""
-        if flag is Flag.OTHERS_AWAKE:
-            return self.n_reader if self.program.role is Role.WRITER else 1
-        return self.n_reader - (flag is Flag.BUT_LAST)
 
 
 _PLACES: Final = (
