@@ -101,13 +101,14 @@ class Encoder:
             return Encoder().encode(obj)
         if len(self._watched) != self._watched_count:
             self._renew()
-        if type(obj) is self._tensor:
-            whole = pieces_of(obj)
-            if whole is not None:
-                parts, owner = whole
-                return Gathered(TENSOR, parts, (owner,))
         self._in_use = True
         try:
+            if type(obj) is self._tensor:
+                whole = pieces_of(obj)
+                if whole is not None:
+                    self._in_use = False
+                    parts, owner = whole
+                    return Gathered(TENSOR, parts, (owner,))
             self._dump(obj)
             self._clear()
             pieces = self._pieces

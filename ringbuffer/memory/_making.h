@@ -102,8 +102,8 @@ fill_in(Runner *self, PyObject *args, PyObject *keywords)
             &sizes[5], &sizes[6], &sizes[7], &sizes[8], &sizes[9])) {
         return -1;
     }
-    if (get_sizes(self, sizes) < 0 || read_rows(&self->actor, rows) < 0 ||
-        PyObject_GetBuffer(buffer, &self->buffer, PyBUF_WRITABLE) < 0 || check_extent(self) < 0) {
+    if (get_sizes(self, sizes) < 0 || PyObject_GetBuffer(buffer, &self->buffer, PyBUF_WRITABLE) < 0 || check_extent(self) < 0 ||
+        read_rows(&self->actor, rows) < 0) { /* rows come last: to say where their flags lie takes places that there are */
         return -1;
     }
     self->actor.base = self->buffer.buf;

@@ -615,6 +615,7 @@ def test_what_is_not_even_numbers_is_a_type_error(rows: object) -> None:
         {"awake_offset": AWAKE_AT + 2},
         {"awake_offset": (SIZE - 4 * READERS) // 4 * 4},
         {"awake_offset": -4},
+        {"awake_offset": sys.maxsize},
         {"data_offset": SIZE - BLOCK_STRIDE - 31 - CHUNK},
         {"data_offset": sys.maxsize},
         {"block_stride": 31 + CHUNK},

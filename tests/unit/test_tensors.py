@@ -136,6 +136,21 @@ def test_tensor_that_torch_cannot_pickle_is_its_error() -> None:
     torch.vmap(transformed)(torch.ones(2))
 
 
+class Refusing(torch.overrides.TorchFunctionMode):  # type: ignore[misc]
+    """As a mode that knows fake tensors only: it has no way to look at this one."""
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        raise AssertionError("not in this mode")
+
+
+@pytest.mark.parametrize("wrap", [lambda tensor: tensor, lambda tensor: [tensor]], ids=["alone", "in a list"])
+def test_tensor_that_cannot_even_be_looked_at_is_an_error_of_encoding(wrap: Any) -> None:
+    encoder, sent = Encoder(), torch.ones(3)
+    with Refusing(), pytest.raises(EncodeError, match="not in this mode.*nothing was written"):
+        encoder.encode(wrap(sent))
+    assert isinstance(encoder.encode(wrap(sent)), Gathered)
+
+
 def test_no_global_table_is_changed() -> None:
     before = dict(copyreg.dispatch_table)
     Encoder().encode(torch.ones(3))
