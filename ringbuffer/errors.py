@@ -121,7 +121,7 @@ class PeerDied(RingBufferError, ConnectionError):
 
 
 class EncodeError(RingBufferError, pickle.PicklingError):
-    """An object cannot be pickled; nothing was written. The cause is chained."""
+    """An object cannot be pickled; nothing was written. The cause is chained. Or the rest of one is gone (see ``resume``)."""
 
 
 class DecodeError(RingBufferError, pickle.UnpicklingError):

@@ -80,12 +80,12 @@ class Gathered:
     is sent changes the message. ``owners`` are held as long: the memory of some pieces may be theirs.
     """
 
-    __slots__ = ("_ends", "_owners", "kind", "pieces", "total_bytes")
+    __slots__ = ("_ends", "kind", "owners", "pieces", "total_bytes")
 
     def __init__(self, kind: int, pieces: list[bytes | memoryview], owners: Sequence[object] = ()) -> None:
         self.kind = kind
         self.pieces = pieces
-        self._owners = owners
+        self.owners = owners
         self._ends: list[int] | None = None
         self.total_bytes = sum(map(len, pieces))
 
@@ -135,6 +135,11 @@ class Outgoing:
         assert kind == self.kind, "the kind of the body"
         if self.total_bytes > TOTAL_BYTES_MAX:
             raise ValueError(f"a message of {self.total_bytes} bytes: the most is {TOTAL_BYTES_MAX}")
+
+    @property
+    def owners(self) -> Sequence[object]:
+        """Whose memory some of its bytes lie in."""
+        return self._body.owners
 
     @property
     def is_begun(self) -> bool:

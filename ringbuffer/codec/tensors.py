@@ -27,7 +27,7 @@ import importlib
 import math
 import struct
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pickle import PickleBuffer
 from typing import Any, Final, TypeAlias
 
@@ -80,6 +80,11 @@ def _reduce(owners: list[object], tensor: Any) -> Reduced:
 def _memory_of(dense: Any) -> memoryview:
     memory: memoryview = _memory_at(dense.data_ptr(), dense.nbytes, _BUFFER_IS_WRITABLE)
     return memory
+
+
+def places_of(owners: Sequence[Any]) -> list[tuple[int, int]]:
+    """Where the memory of tensors lies, and how much it is: to resize it, or to share it, frees what was there."""
+    return [(owner.data_ptr(), owner.untyped_storage().nbytes()) for owner in owners]
 
 
 def _name_of(dtype: Any) -> str:

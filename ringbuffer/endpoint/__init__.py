@@ -191,7 +191,11 @@ class ShmRingBufferIO(Usage):
             self._send_slowly("send_bytes", BYTES, data, timeout, result == WAIT)
 
     def resume(self, timeout: float | None = None) -> bool:
-        """Send the rest of a message of several blocks that a time-out has left unfinished. Whether there was one."""
+        """Send the rest of a message of several blocks that a time-out has left unfinished. Whether there was one.
+
+        Raises what :meth:`enqueue` does; :class:`EncodeError` if a tensor in it was resized, or moved to shared memory, since:
+        what was not sent is gone, and no reader gets the message.
+        """
         if self._refuse_write is not None:
             raise self._refuse_write(self, "resume")
         check_timeout(timeout)

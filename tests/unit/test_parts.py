@@ -17,7 +17,7 @@ from support import MakeRing, Unloadable, assert_goes_on, ends_of
 from ringbuffer import ShmRingBuffer, ShmRingBufferIO
 from ringbuffer.codec.frames import Frame
 from ringbuffer.endpoint.refusals import NOTHING
-from ringbuffer.errors import BlockEscapedError, DecodeError, EndpointBusyError, FrameError, WaitTimeoutError
+from ringbuffer.errors import BlockEscapedError, DecodeError, EncodeError, EndpointBusyError, FrameError, WaitTimeoutError
 from ringbuffer.protocol import ORIGINAL, PROTOCOL, Variant
 
 LIMIT: Final = 64
@@ -130,6 +130,41 @@ def test_message_that_was_given_up_goes_on_by_resume(large: Any, make_ring: Make
     assert [reader.dequeue(timeout=0) for reader in readers] == [large, large]
     assert not writer.resume(timeout=0), "there is nothing left"
     assert_goes_on(writer, *readers)
+
+
+MOVES: Final[dict[str, Callable[[Any], object]]] = {
+    "resize": lambda tensor: tensor.resize_(1000),
+    "to nothing": lambda tensor: tensor.untyped_storage().resize_(0),
+    "share": lambda tensor: tensor.share_memory_(),
+}
+
+
+@ON_BOTH
+@pytest.mark.parametrize("wrap", [lambda one: one, lambda one: [b"x", one]], ids=["alone", "in a list"])
+@pytest.mark.parametrize("move", MOVES)
+def test_rest_of_a_tensor_whose_memory_is_gone_is_not_sent(move: str, wrap: Any, make_ring: MakeRing) -> None:
+    torch = pytest.importorskip("torch")
+    writer, reader = ends_of(make_ring(1, LIMIT, 3))
+    tensor = torch.arange(LIMIT)
+    assert begin(writer, wrap(tensor)).sent_bytes == 3 * LIMIT
+    MOVES[move](tensor)
+    with pytest.raises(EncodeError, match="resized, or its memory moved"):
+        writer.resume(timeout=0)
+    assert not writer.resume(timeout=0)
+    assert_nothing_comes(reader)
+    assert_goes_on(writer, reader)
+
+
+@ON_BOTH
+def test_rest_of_a_tensor_that_was_given_other_memory_is_that_of_the_old(make_ring: MakeRing) -> None:
+    torch = pytest.importorskip("torch")
+    writer, reader = ends_of(make_ring(1, LIMIT, 3))
+    tensor = torch.arange(LIMIT // 2)
+    begin(writer, tensor)
+    tensor.data = torch.zeros(3)
+    assert_nothing_comes(reader)
+    assert writer.resume(timeout=0)
+    assert reader.dequeue(timeout=0).tolist() == list(range(LIMIT // 2))
 
 
 OTHERS: Final[dict[str, Callable[[ShmRingBufferIO], object]]] = {
