@@ -291,11 +291,11 @@ def no_object(kind: int) -> FrameError:
 
 
 def undecodable(body: memoryview, error: Exception) -> DecodeError:
-    """The error for a body that cannot be unpickled; the body is released."""
+    """The error for a body that no object can be made of; the body is released."""
     raw = bytes(body)
     body.release()
     return DecodeError(
-        f"a message of {len(raw)} bytes cannot be unpickled ({type(error).__name__}: {error}); it is consumed, its"
+        f"a message of {len(raw)} bytes cannot be decoded ({type(error).__name__}: {error}); it is consumed, its"
         " bytes are in the error's attribute raw, and the next message comes next",
         raw,
     )

@@ -221,7 +221,7 @@ class ShmRingBufferIO(Usage):
         """Return the next object, waiting for it for up to ``timeout`` seconds (``None``: for ever). Its memory is its own.
 
         Raises :class:`WaitTimeoutError`, :class:`WaitCancelledError`, :class:`PeerDied`; :class:`DecodeError` for a message
-        that cannot be unpickled, which is consumed, with its bytes in the error; :class:`FrameError` for one that was not
+        that no object can be made of, which is consumed, with its bytes in the error; :class:`FrameError` for one that was not
         written by ``enqueue`` or ``send_bytes``, or is not the next in the stream, which stays unread.
         """
         objects = self._objects if timeout is None else self._within(timeout, self._objects, _loads)
@@ -250,7 +250,7 @@ class ShmRingBufferIO(Usage):
         to raises :class:`ReadOnlyError` at the end. After the ``with`` they are empty, and nothing else may refer to them: what
         the body has bound to another name it deletes (``x = obj["x"]; s = x.sum(); del x``), or :class:`BlockEscapedError` is
         raised and the message stays unread. A message of more than one block has memory of its own. If the body raises, the
-        message comes again. Entering raises as :meth:`dequeue` does.
+        message comes again: of more than one block, in the same memory. Entering raises as :meth:`dequeue` does.
         """
         if timeout is not None or self._refuse_read is not None:
             self._check_reads(READ, timeout)
