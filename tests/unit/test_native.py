@@ -422,6 +422,28 @@ def test_a_loop_over_no_flags_makes_no_access_and_comes_out_as_all_set() -> None
             assert memory == bytes(SIZE)
 
 
+@pytest.mark.parametrize("readers", range(4))
+def test_every_actor_finds_its_flags_in_every_block(readers: int) -> None:
+    for own, block in itertools.product(range(1 + readers), range(BLOCKS)):
+        at, words = offset_of(block, 0), [AWAKE_AT + 4 * number for number in range(1 + readers)]
+        places: dict[Flag, list[int]] = {
+            Flag.WRITTEN: [at],
+            Flag.EACH: [at + 1 + rank for rank in range(readers)],
+            Flag.BUT_LAST: [at + 1 + rank for rank in range(readers - 1)],
+            Flag.POSITION: [POSITION_AT],
+            Flag.AWAKE: [words[own]],
+            Flag.OTHERS_AWAKE: words[:1] if own else words[1:],
+        }
+        if own:
+            places |= {Flag.OWN: [at + own], Flag.NEIGHBOUR: [at + 1 + own % readers]}
+        for flag, offsets in places.items():
+            rows = one_row(Kind.STORE, Ordering.RELEASE, flag, 1)
+            runner = runner_of(rows, bytearray(SIZE), own - 1, readers=readers)
+            runner.resume(block)
+            runner.enter("begin")
+            assert [runner.step(rank)[1] for rank in range(len(offsets) or 1)] == (offsets or [-1]), (own, block, flag)
+
+
 # What it must find, and what it must refuse.
 
 
