@@ -17,7 +17,7 @@ Rules: an object is encoded before a block is asked for, so that what cannot be 
 buffer, or of a large ``bytes`` inside an object, is copied once on its way into a block; each buffer once on its way out. What
 a body says of itself is held to its size before anything is made of it. Limits: pickle protocol 5; only unpickle what a
 process that you trust has written. What is sent is held by reference until it is written: who changes it meanwhile, from
-another thread, changes the message.
+another thread, changes the message, and who resizes a tensor there frees memory that is being read.
 """
 
 from __future__ import annotations
