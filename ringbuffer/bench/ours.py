@@ -8,6 +8,7 @@ Rules: only the public interface is used. Bytes go through ``send_bytes`` and ``
 from __future__ import annotations
 
 import contextlib
+import platform
 from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
@@ -15,8 +16,8 @@ from ringbuffer.bench.payloads import COMPARED_BYTES, TENSOR, Payload
 from ringbuffer.bench.peer import THROUGHPUT, Peer, Reader, Setup, Writer
 from ringbuffer.endpoint import ShmRingBufferIO
 from ringbuffer.environment import variable_set
-from ringbuffer.errors import BackendError
-from ringbuffer.memory.backend import NATIVE, PYTHON, VARIABLE, extension
+from ringbuffer.errors import BackendError, UnsupportedPlatformError
+from ringbuffer.memory.backend import NATIVE, PYTHON, VARIABLE, extension, require_total_store_order
 from ringbuffer.ring import ShmRingBuffer
 from ringbuffer.version import __version__
 
@@ -33,11 +34,12 @@ class Ours(Peer):
 
     @classmethod
     def missing(cls) -> str:
-        if cls.backend == NATIVE:
-            try:
-                extension()
-            except BackendError:
-                return "the extension in C is not built here"
+        try:
+            extension() if cls.backend == NATIVE else require_total_store_order()
+        except BackendError:
+            return "the extension in C is not built here"
+        except UnsupportedPlatformError:
+            return f"pure Python is refused on this processor ({platform.machine()}), whose accesses it cannot order"
         return ""
 
     @classmethod

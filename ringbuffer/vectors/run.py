@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -38,12 +39,19 @@ class Outcome(NamedTuple):
 
 
 def backends() -> tuple[str, ...]:
-    """The backends that there are here."""
+    """The backends that can be held to vectors here.
+
+    In one thread Python needs no ordering, so it is, too, where it is refused to endpoints; but it stores numbers in the
+    processor's order of bytes, so not where that is another than the segment's. Raises :class:`BackendError` if there is none.
+    """
+    python = (PYTHON,) if sys.byteorder == "little" else ()
     try:
         extension()
     except BackendError:
-        return (PYTHON,)
-    return NATIVE, PYTHON
+        if not python:
+            raise
+        return python
+    return NATIVE, *python
 
 
 def run(folder: Path) -> Iterator[Outcome]:

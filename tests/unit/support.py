@@ -20,8 +20,8 @@ from typing import Any, Final, TypeAlias
 import pytest
 
 from ringbuffer import ShmRingBuffer, ShmRingBufferIO
-from ringbuffer.errors import BackendError, RingBufferError
-from ringbuffer.memory.backend import extension
+from ringbuffer.errors import BackendError, RingBufferError, UnsupportedPlatformError
+from ringbuffer.memory.backend import extension, require_total_store_order
 from ringbuffer.memory.layout import AWAKE_BYTES
 
 SHM: Final = Path("/dev/shm")
@@ -36,6 +36,15 @@ except BackendError as error:
 
 needs_extension: Final = pytest.mark.skipif(_native is None, reason=_WHY_NOT)
 """Where the extension was not built, the test is skipped, and says why."""
+
+try:
+    require_total_store_order()
+    _REFUSED = ""
+except UnsupportedPlatformError as error:
+    _REFUSED = str(error)
+
+needs_total_store_order: Final = pytest.mark.skipif(bool(_REFUSED), reason=_REFUSED)
+"""Where endpoints on the backend in Python are refused, the test is skipped, and says why."""
 
 MakeRing: TypeAlias = Callable[..., ShmRingBuffer]
 RunPython: TypeAlias = Callable[..., "subprocess.CompletedProcess[str]"]

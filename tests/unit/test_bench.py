@@ -21,7 +21,7 @@ import pytest
 
 from ringbuffer.bench import catalogue, command
 from ringbuffer.bench.measure import Settings, processor_seconds
-from ringbuffer.bench.ours import Ours
+from ringbuffer.bench.ours import Ours, OursPython, OursViews
 from ringbuffer.bench.payloads import parse_payload
 from ringbuffer.bench.peer import THROUGHPUT
 from ringbuffer.bench.plan import Plan, carry_out
@@ -45,10 +45,10 @@ def _leaves_no_process() -> Iterator[None]:
 
 
 def test_every_measure_of_every_peer_that_needs_no_package(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    peers = ["ours-python", "mp-queue", "mp-pipe", "floor-copy", "floor-pickle", "floor-handoff"]
-    native = [] if Ours.missing() else ["ours", "ours-views"]
+    peers = ["mp-queue", "mp-pipe", "floor-copy", "floor-pickle", "floor-handoff"]
+    of_ours = [peer.name for peer in (Ours, OursViews, OursPython) if not peer.missing()]
     picture = tmp_path / "bench.svg"
-    words = ["--peers", ",".join(native + peers), "--payloads", "64,64KiB,dict", "--readers", "2", "--rounds", "1"]
+    words = ["--peers", ",".join(of_ours + peers), "--payloads", "64,64KiB,dict", "--readers", "2", "--rounds", "1"]
     status = main(["bench", *words, "--seconds", "0.002", "--blocks", "3", "--json", "--plot", str(picture)])
     report = json.loads(capsys.readouterr().out)
     assert (status, report["verdict"], report["failures"]) == (0, "clean", [])
@@ -56,7 +56,7 @@ def test_every_measure_of_every_peer_that_needs_no_package(capsys: pytest.Captur
     everywhere = {
         (measure, peer, payload, readers)
         for measure in ("throughput", "latency", "idle")
-        for peer in ("ours-python", "mp-queue", "mp-pipe")
+        for peer in {*of_ours, "mp-queue", "mp-pipe"} - {OursViews.name}
         for payload in ("64 B", "64 KiB", "dict")
         for readers in (2,)
     }
@@ -70,7 +70,7 @@ def test_every_measure_of_every_peer_that_needs_no_package(capsys: pytest.Captur
         assert spread["min"] == spread["median"] == spread["max"] == result["rounds"][0][figure]
         assert spread["min"] > 0 or result["measure"] == "idle"
     root = ElementTree.fromstring(picture.read_text(encoding="utf-8"))
-    assert len(root.findall(f".//{SVG}polyline")) == len([peer for peer in (*native, *peers) if peer in SIZED])
+    assert len(root.findall(f".//{SVG}polyline")) == len([peer for peer in (*of_ours, *peers) if peer in SIZED])
 
 
 def test_a_wrong_peer_is_reported_and_the_others_go_on() -> None:
@@ -116,7 +116,8 @@ def test_a_fault_ends_with_status_1(capsys: pytest.CaptureFixture[str], monkeypa
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_an_interrupted_run_leaves_nothing_behind(number: int, status: int, tmp_path: Path) -> None:
-    words = ["--peers", "ours-python", "--measure", "throughput", "--payloads", "64", "--readers", "1", "--seconds", "60"]
+    ours = OursPython if Ours.missing() else Ours
+    words = ["--peers", ours.name, "--measure", "throughput", "--payloads", "64", "--readers", "1", "--seconds", "60"]
     process = subprocess.Popen(
         [sys.executable, "-m", "ringbuffer", "bench", *words],
         env={**os.environ, "TMPDIR": str(tmp_path)},
@@ -186,6 +187,16 @@ def test_the_peers_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     lines = capsys.readouterr().out.splitlines()
     assert [line.partition(":")[0] for line in lines] == [peer.name for peer in catalogue.PEERS]
     assert len({peer.name for peer in catalogue.PEERS}) == len(catalogue.PEERS)
+
+
+def test_pure_python_is_not_measured_where_it_is_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("platform.machine", lambda: "aarch64")
+    assert OursPython.missing().startswith("pure Python is refused on this processor (aarch64)")
+    words = ["--peers", "ours-python,floor-copy", "--measure", "throughput", "--payloads", "64KiB", "--readers", "1"]
+    assert main(["bench", *words, "--rounds", "1", "--seconds", "0.001"]) == 0
+    assert f"not measured: ours-python: {OursPython.missing()}" in capsys.readouterr().out
 
 
 def test_the_three_scales_differ_only_as_they_say() -> None:

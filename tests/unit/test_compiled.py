@@ -17,7 +17,7 @@ from edits import edited, variants
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from interpreting import COMPOSED, Interpreter, Places, composed
-from support import SHM, is_mapped
+from support import SHM, is_mapped, needs_total_store_order
 
 from ringbuffer import ShmRingBuffer, ShmRingBufferIO
 from ringbuffer.checker.lockstep import Lockstep
@@ -561,6 +561,7 @@ def test_stepping_tables_with_a_lock_on_a_segment_is_refused_and_leaves_none(
     assert not [entry for entry in set(SHM.iterdir()) - before if is_mapped(entry.name)]
 
 
+@needs_total_store_order
 @pytest.mark.parametrize(("variant", "rank"), [(PROTOCOL.locked(before="W6"), -1), (PROTOCOL.locked(after="R4"), 0)], ids=str)
 def test_a_ring_has_no_end_whose_table_has_a_lock(variant: Variant, rank: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(VARIABLE, PYTHON)

@@ -8,7 +8,18 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from support import LONG_SECONDS, Background, Calling, MakeRing, assert_goes_on, ends_of, held, lies_down, state
+from support import (
+    LONG_SECONDS,
+    Background,
+    Calling,
+    MakeRing,
+    assert_goes_on,
+    ends_of,
+    held,
+    lies_down,
+    needs_total_store_order,
+    state,
+)
 
 from ringbuffer import ShmRingBufferIO
 from ringbuffer.codec.frames import BYTES
@@ -219,6 +230,7 @@ def test_cancel_ends_a_wait_and_changes_nothing(rank: int, use: str, make_ring: 
     assert_goes_on(ends[-1], ends[0])
 
 
+@needs_total_store_order
 @pytest.mark.parametrize("use", ["dequeue", "recv_bytes", "read"])
 def test_cancel_is_not_lost_where_a_part_of_a_message_comes(
     use: str, make_ring: MakeRing, monkeypatch: pytest.MonkeyPatch
@@ -467,6 +479,7 @@ def test_close_that_a_call_has_refused_shuts_the_endpoint_all_the_same(
     assert end._is_closed
 
 
+@needs_total_store_order
 def test_call_that_comes_just_before_another_keeps_it_out(make_ring: MakeRing, monkeypatch: pytest.MonkeyPatch) -> None:
     """CPython can give its lock away where a function is entered, so also where the runner is asked whether it is in use."""
     monkeypatch.setenv(VARIABLE, PYTHON)

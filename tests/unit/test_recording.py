@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import needs_extension
+from support import needs_extension, needs_total_store_order
 
 from ringbuffer import ShmRingBuffer, ShmRingBufferIO, interpreted
 from ringbuffer.checker.recordings import record_and_validate
@@ -28,14 +28,6 @@ from ringbuffer.trace.recording import CLOSED, HEAD_BYTES, OPEN, RECORD_BYTES, S
 from ringbuffer.validate import validate
 from ringbuffer.validate.judge import IMPOSSIBLE, POSSIBLE, UNDECIDED
 from ringbuffer.waiting import WaitOptions
-
-BACKENDS = [pytest.param(NATIVE, marks=needs_extension), PYTHON]
-
-
-@pytest.fixture(params=BACKENDS)
-def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.setenv(BACKEND, request.param)
-    return str(request.param)
 
 
 def rows_of(one: Recording) -> list[str]:
@@ -85,6 +77,7 @@ def test_every_access_is_there_and_the_run_is_possible(backend: str, tmp_path: P
 
 
 @needs_extension
+@needs_total_store_order
 def test_both_backends_record_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where nobody waits, and blocks are used in place: the short cuts for small messages are the extension's alone."""
     runs = []
@@ -111,6 +104,7 @@ def test_both_backends_record_the_same(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 @needs_extension
+@needs_total_store_order
 def test_ends_of_both_backends_agree_on_digests_of_all_lengths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with ShmRingBuffer(1, 64, 2) as ring:
         writer = ShmRingBufferIO(ring, -1, record=tmp_path / "w")
@@ -163,6 +157,7 @@ def test_nothing_is_overwritten_and_nothing_left_behind(backend: str, tmp_path: 
     assert list(tmp_path.iterdir()) == [there]
 
 
+@needs_total_store_order
 def test_a_disk_without_room_leaves_no_file_and_no_role(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(BACKEND, PYTHON)
     with ShmRingBuffer(1, 64, 2) as ring:
@@ -177,6 +172,7 @@ def no_room(*_: object) -> None:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
+@needs_total_store_order
 def test_a_file_that_cannot_grow_ends_the_recording_and_nothing_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

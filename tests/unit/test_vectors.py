@@ -7,23 +7,25 @@ import json
 import pickle
 import shutil
 import struct
+import sys
 import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from support import needs_extension
 
 from ringbuffer import cli
 from ringbuffer.codec import frames
 from ringbuffer.endpoint.outbox import Outbox
-from ringbuffer.errors import FrameError, VectorError
+from ringbuffer.errors import BackendError, FrameError, VectorError
 from ringbuffer.memory import python_runner
 from ringbuffer.memory.backend import NATIVE, PYTHON
 from ringbuffer.memory.printer import compile_program
 from ringbuffer.protocol import PROTOCOL
 from ringbuffer.vectors import publish, stepped, versions
-from ringbuffer.vectors.run import check, read_manifest
+from ringbuffer.vectors.run import backends, check, read_manifest
 from ringbuffer.vectors.versions import MANIFEST, VERSION
 
 SPEC = Path(__file__).parents[2] / "spec"
@@ -377,6 +379,19 @@ def test_the_command_runs_what_it_is_given(copied: Path, capsys: pytest.CaptureF
     (folder / MANIFEST).write_text(json.dumps({**manifest, "files": few}), encoding="utf-8")
     assert cli.main(["spec", "--vectors", str(folder)]) == 1
     assert "bodies.json: 17 bodies, " in capsys.readouterr().out
+
+
+@needs_extension
+def test_python_is_not_held_to_vectors_where_numbers_have_the_other_order_of_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert backends() == (NATIVE, PYTHON)
+    monkeypatch.setattr("sys.byteorder", "big")
+    assert backends() == (NATIVE,)
+    monkeypatch.setitem(sys.modules, "ringbuffer.memory._native", None)
+    monkeypatch.delattr("ringbuffer.memory._native")
+    with pytest.raises(BackendError, match="install a C compiler"):
+        backends()
+    monkeypatch.setattr("sys.byteorder", "little")
+    assert backends() == (PYTHON,)
 
 
 @pytest.mark.parametrize(
