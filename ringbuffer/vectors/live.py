@@ -11,6 +11,7 @@ import contextlib
 import functools
 import os
 import pickle
+import sys
 import time
 import zlib
 from collections.abc import Callable, Iterator
@@ -22,7 +23,7 @@ from ringbuffer.endpoint import ShmRingBufferIO
 from ringbuffer.endpoint.peers import resumes_at
 from ringbuffer.errors import DecodeError, FrameError, VectorError, WaitTimeoutError
 from ringbuffer.memory.backend import NATIVE
-from ringbuffer.memory.layout import HEADER_BYTES, PARTICIPANT, PARTICIPANT_BYTES, Header, Layout
+from ringbuffer.memory.layout import AWAKE_BYTES, HEADER_BYTES, PARTICIPANT, PARTICIPANT_BYTES, Header, Layout
 from ringbuffer.memory.participants import Entry, Role
 from ringbuffer.memory.shared import NAME_PREFIX, Segment
 from ringbuffer.protocol import PROTOCOL, Variant
@@ -31,6 +32,7 @@ from ringbuffer.ring import ShmRingBuffer
 from ringbuffer.vectors.machine import POSITION_BYTES, changed
 from ringbuffer.vectors.stepped import bytes_of
 from ringbuffer.vectors.text import Json, crc, runs
+from ringbuffer.vectors.words import turned
 
 
 class _NativeEnd(ShmRingBufferIO):
@@ -145,7 +147,8 @@ def calls(document: Json, backend: str, variant: Variant = PROTOCOL) -> None:
 
 def _shared_part(ring: ShmRingBuffer, whole: memoryview, like: bytes) -> bytes:
     """The bytes of a live ring, with the header of ``like``, and entries that nobody has claimed."""
-    found, layout = bytearray(whole), ring.segment.layout
+    layout = ring.segment.layout
+    found = bytearray(turned(bytes(whole), layout))
     found[:HEADER_BYTES] = like[:HEADER_BYTES]
     for rank in range(WRITER, layout.n_reader):
         start = layout.participant_offset(rank)
@@ -219,7 +222,7 @@ def successor(case: Json, backend: str) -> None:
     start, rank = case["segment"], case["rank"]
     with _ring(start) as (ring, whole):
         left = bytes_of(start)
-        whole[HEADER_BYTES:] = left[HEADER_BYTES:]
+        whole[HEADER_BYTES:] = turned(left, ring.segment.layout)[HEADER_BYTES:]
         role = Role(ring.segment, rank)
         same("number", resumes_at(ring, role), case["goes_on_at"])
         role.release()
@@ -243,7 +246,8 @@ def segment(case: Json, _: str) -> None:
         same("name of a live segment", made.name, f"{NAME_PREFIX}{made.header.identity.hex()[:16]}")
         with made.whole() as whole:
             same("header of a live segment", bytes(whole[:HEADER_BYTES]), made.header.pack().ljust(HEADER_BYTES, b"\0"))
-            same("bytes behind the header", runs(changed(told[HEADER_BYTES:], bytes(whole[HEADER_BYTES:]))), [])
+            found = turned(bytes(whole), layout)
+            same("bytes behind the header", runs(changed(told[HEADER_BYTES:], found[HEADER_BYTES:])), [])
     finally:
         made.unlink()
         made.close()
@@ -268,11 +272,12 @@ def participant(case: Json, _: str) -> None:
 
 
 def _change(case: Json, ring: ShmRingBuffer, role: Role, whole: memoryview, entry: slice) -> None:
-    change, word = case["change"], ring.segment.layout.word_offset(0)
+    change, offset = case["change"], ring.segment.layout.word_offset(0)
+    word = slice(offset, offset + AWAKE_BYTES)
     if change == "leave":
         role.claim()
     whole[entry] = bytes.fromhex(case["before"])
-    whole[word] = case.get("awake", 1) ^ 1
+    whole[word] = (case.get("awake", 1) ^ 1).to_bytes(AWAKE_BYTES, sys.byteorder)
     began = time.monotonic_ns()
     {"claim": role.claim, "leave": role.leave, "evict": role.note_eviction}[change]()
     after, ended = Entry(*PARTICIPANT.unpack(whole[entry][: PARTICIPANT.size])), time.monotonic_ns()
@@ -283,4 +288,4 @@ def _change(case: Json, ring: ShmRingBuffer, role: Role, whole: memoryview, entr
     same("entry", after._replace(**own), told)
     same("bytes behind its fields", whole[entry][PARTICIPANT.size :].hex(), case["after"][2 * PARTICIPANT.size :])
     if "awake" in case:
-        same("awake", whole[word], case["awake"])
+        same("awake", int.from_bytes(whole[word], sys.byteorder), case["awake"])

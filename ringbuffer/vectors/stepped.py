@@ -21,6 +21,7 @@ from ringbuffer.protocol import PROTOCOL, Edge, Kind, Program, Variant, executed
 from ringbuffer.ranks import WRITER
 from ringbuffer.vectors.machine import Changes, applied, changed, location
 from ringbuffer.vectors.text import Json, crc, read_runs, runs
+from ringbuffer.vectors.words import order_of, turned
 
 Stop = tuple[int, int, tuple[int, ...]]
 
@@ -160,8 +161,8 @@ class Stepped:
         self._segment = Segment.create(self.layout)
         self._assemblies = [Assembly() for _ in range(self.layout.n_reader)]
         self._view = self._segment.whole()
-        self._view[: self.layout.total_bytes] = bytes_of(start)
-        self._before = bytes(self._view)
+        self._before = bytes_of(start)
+        self._view[:] = turned(self._before, self.layout)
         rows = _Native if backend == NATIVE else _Python
         self._actors: dict[int, _Actor] = {}
         for rank in range(WRITER, self.layout.n_reader):
@@ -247,10 +248,10 @@ class Stepped:
         self._same("message", found, step.get("message"))
 
     def _load(self, offset: int, size: int) -> int:
-        return int.from_bytes(self._view[offset : offset + size], "little")
+        return int.from_bytes(self._view[offset : offset + size], order_of(size))
 
     def _changes(self) -> Changes:
-        before, self._before = self._before, bytes(self._view)
+        before, self._before = self._before, turned(bytes(self._view), self.layout)
         return changed(before, self._before)
 
     def _same(self, what: str, found: Any, told: Any) -> None:

@@ -22,11 +22,13 @@ from ringbuffer.endpoint.outbox import Outbox
 from ringbuffer.errors import BackendError, FrameError, VectorError
 from ringbuffer.memory import python_runner
 from ringbuffer.memory.backend import NATIVE, PYTHON
+from ringbuffer.memory.layout import AWAKE_BYTES, Layout
 from ringbuffer.memory.printer import compile_program
 from ringbuffer.protocol import PROTOCOL
 from ringbuffer.vectors import publish, stepped, versions
 from ringbuffer.vectors.run import backends, check, read_manifest
 from ringbuffer.vectors.versions import MANIFEST, VERSION
+from ringbuffer.vectors.words import order_of, turned
 
 SPEC = Path(__file__).parents[2] / "spec"
 FOLDER = SPEC / "vectors" / str(VERSION)
@@ -379,6 +381,26 @@ def test_the_command_runs_what_it_is_given(copied: Path, capsys: pytest.CaptureF
     (folder / MANIFEST).write_text(json.dumps({**manifest, "files": few}), encoding="utf-8")
     assert cli.main(["spec", "--vectors", str(folder)]) == 1
     assert "bodies.json: 17 bodies, " in capsys.readouterr().out
+
+
+def test_words_of_who_is_awake_are_turned_around_where_the_processor_is_big_endian(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There the ring makes them in the other order, and nothing else."""
+    document = load("segments.json")
+    monkeypatch.setattr("sys.byteorder", "big")
+    assert len(check(document, NATIVE, load)) == len(document["cases"]), (
+        "the words of this ring stand as they stand in the file"
+    )
+    monkeypatch.setattr("ringbuffer.memory.shared._AWAKE", (1).to_bytes(AWAKE_BYTES, "big"))
+    assert check(document, NATIVE, load) == []
+    layout = Layout(2, 8, 3)
+    data = bytes(range(256)) * (layout.total_bytes // 256 + 1)
+    data = data[: layout.total_bytes]
+    start, end = layout.word_offset(-1), layout.word_offset(2)
+    there = turned(data, layout)
+    assert (there[:start], there[end:]) == (data[:start], data[end:])
+    assert struct.unpack(">3I", there[start:end]) == struct.unpack("<3I", data[start:end])
+    assert turned(there, layout) == data
+    assert [order_of(size) for size in (1, 4, 8)] == ["little", "big", "little"]
 
 
 @needs_extension
