@@ -9,6 +9,7 @@ import ctypes
 import os
 import pickle
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -41,10 +42,16 @@ try:
     require_total_store_order()
     _REFUSED = ""
 except UnsupportedPlatformError as error:
-    _REFUSED = str(error)
+    _REFUSED = str(error).partition(":")[0]
 
 needs_total_store_order: Final = pytest.mark.skipif(bool(_REFUSED), reason=_REFUSED)
 """Where endpoints on the backend in Python are refused, the test is skipped, and says why."""
+
+needs_little_endian: Final = pytest.mark.skipif(
+    sys.byteorder != "little",
+    reason="compiled Python stores numbers in the processor's order of bytes, which is not the segment's",
+)
+"""For what a single thread does with compiled Python, which needs no ordering, but the bytes."""
 
 MakeRing: TypeAlias = Callable[..., ShmRingBuffer]
 RunPython: TypeAlias = Callable[..., "subprocess.CompletedProcess[str]"]

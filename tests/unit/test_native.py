@@ -23,6 +23,7 @@ from support import (
     LONG_SECONDS,
     Background,
     needs_extension,
+    needs_little_endian,
     the_extension,
     what,
 )
@@ -192,6 +193,7 @@ def both(
             view.release()
 
 
+@needs_little_endian
 @UNTIMED
 @given(PYTHONS, COMPOSED, RANKS, st.lists(st.tuples(st.sampled_from(ALL_CALLS), BITS, WORDS_IN_MEMORY), min_size=1, max_size=6))
 def test_calls_on_a_segment_do_what_compiled_python_does_to_every_byte(
@@ -258,6 +260,7 @@ LONG: Final = AT_ONCE | {"spin_count": 1, "yield_seconds": 3600.0}
 FREE, FULL, READ = bytes(2 * 4), b"\1\0\0\0" * 2, b"\1\1\1\1" * 2
 
 
+@needs_little_endian
 @UNTIMED
 @example(SCANS.redirected("W1", "0", "restart"), -1, [("message", (), 2, 3, 0, LONG, FULL[:4] + FREE[:4])])
 @example(SCANS.redirected("R1", "1", "restart"), 0, [("message", (), 2, 3, 0, LONG, FREE[:4] + READ[:4])])
@@ -312,6 +315,7 @@ def test_damaged_flags_are_taken_for_the_same(variant: Variant, rank: int, segme
             assert results[0] == results[1]
 
 
+@needs_little_endian
 @pytest.mark.parametrize("whole", [False, True], ids=["table", "composed"])
 def test_stepping_generators_are_those_of_python(whole: bool, segments: tuple[Segment, Segment]) -> None:
     for rank in (-1, 0, READERS - 1):

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support import LONG_SECONDS, Background, needs_extension
+from support import LONG_SECONDS, Background, needs_extension, needs_little_endian
 
 from ringbuffer.compiled import BUSY, BYTES, FOUND, KIND_BITS, PICKLE, TOO_LARGE, WAIT, Runner, bind_native, bind_python
 from ringbuffer.interpreted import RecordedRunner
@@ -54,7 +54,10 @@ def until(condition: Callable[[], bool]) -> None:
         assert time.monotonic() < deadline, "it does not come to that"
 
 
-@pytest.fixture(params=[pytest.param(bind_native, marks=needs_extension), bind_python], ids=["native", "python"])
+@pytest.fixture(
+    params=[pytest.param(bind_native, marks=needs_extension), pytest.param(bind_python, marks=needs_little_endian)],
+    ids=["native", "python"],
+)
 def pair(request: pytest.FixtureRequest) -> Iterator[Pair]:
     made = Pair(request.param)
     yield made
@@ -105,7 +108,9 @@ def test_of_other_messages_it_says_nothing_and_does_nothing(frame: tuple[int, ..
     pair.reader.abort()
 
 
-@pytest.mark.parametrize("make", [pytest.param(bind_native, marks=needs_extension), bind_python])
+@pytest.mark.parametrize(
+    "make", [pytest.param(bind_native, marks=needs_extension), pytest.param(bind_python, marks=needs_little_endian)]
+)
 def test_a_block_that_an_edited_table_passes_over_is_nobodys(make: Callable[..., Any]) -> None:
     """A look can come to the end of a table without the caller: the frame of the block behind that says nothing yet."""
     pair = Pair(make, PROTOCOL.moved("R2", before="R4").redirected("R1", "1", "found").replace(initial_read_flag=1))
@@ -177,7 +182,10 @@ def test_what_receive_leaves_to_its_caller_is_found_and_a_part_of_a_message_ends
         reader.finish()
 
 
-@pytest.mark.parametrize("make", [pytest.param(bind_native, marks=needs_extension), bind_python, RecordedRunner])
+@pytest.mark.parametrize(
+    "make",
+    [pytest.param(bind_native, marks=needs_extension), pytest.param(bind_python, marks=needs_little_endian), RecordedRunner],
+)
 def test_a_block_that_is_held_and_not_found_again_is_held_no_more(make: Callable[..., Any]) -> None:
     """Only who damages flags can come between; then a reader waits as if it had not seen the block, and is not busy."""
     pair = Pair(make)

@@ -27,7 +27,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from interrupting import sweep
-from support import LONG_SECONDS, Background, in_child, needs_extension
+from support import LONG_SECONDS, Background, in_child, needs_extension, needs_little_endian
 
 from ringbuffer.compiled import (
     BUSY,
@@ -88,7 +88,10 @@ class Side:
 MakeSide = Callable[..., Side]
 
 
-@pytest.fixture(params=[pytest.param(bind_native, marks=needs_extension), bind_python], ids=["native", "python"])
+@pytest.fixture(
+    params=[pytest.param(bind_native, marks=needs_extension), pytest.param(bind_python, marks=needs_little_endian)],
+    ids=["native", "python"],
+)
 def make_side(request: pytest.FixtureRequest) -> Iterator[MakeSide]:
     made: list[Side] = []
 
@@ -261,6 +264,7 @@ PENDING: Final[list[tuple[Any, ...]]] = [
 
 
 @needs_extension
+@needs_little_endian
 @settings(deadline=None)
 @given(st.lists(OPERATION, max_size=25))
 @example(PENDING)
@@ -540,6 +544,7 @@ def test_a_runner_resumes_after_any_number_of_blocks_and_notes_it(make_side: Mak
 
 
 @needs_extension
+@needs_little_endian
 def test_ends_of_one_ring_may_use_different_backends_and_wake_each_other() -> None:
     layout = Layout(1, CHUNK, 1)
     for makers in itertools.permutations((bind_native, bind_python)):

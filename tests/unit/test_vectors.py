@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import needs_extension
+from support import needs_extension, needs_little_endian
 
 from ringbuffer import cli
 from ringbuffer.codec import frames
@@ -160,6 +160,7 @@ CHANGES: dict[str, tuple[str, Callable[[Any], Any]]] = {
 }
 
 
+@needs_little_endian
 @pytest.mark.parametrize("what", CHANGES)
 def test_a_changed_vector_does_not_pass(what: str) -> None:
     name, change = CHANGES[what]
@@ -169,6 +170,7 @@ def test_a_changed_vector_does_not_pass(what: str) -> None:
     assert len(check(document, PYTHON, load)) == 1
 
 
+@needs_little_endian
 def test_a_refused_block_that_could_be_delivered_does_not_pass() -> None:
     document = load("streams.json")
     case = next(case for case in document["cases"] if "no such kind" in case["about"])
@@ -209,6 +211,7 @@ def test_an_edited_table_fails_the_calls(backend: str) -> None:
     assert "changes" in failure
 
 
+@needs_little_endian
 def test_a_table_with_the_first_flags_set_fails_the_calls() -> None:
     (failure,) = check(load("calls/broadcast.json"), PYTHON, load, PROTOCOL.replace(initial_read_flag=1))
     assert "bytes of the fresh ring" in failure
@@ -273,6 +276,7 @@ FAULTS: dict[str, tuple[str, str, Any]] = {
 """What is wrong, the file that tells, and what is put in the place of what."""
 
 
+@needs_little_endian
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_ring_that_is_wrong_does_not_pass(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
     name, target, wrong = FAULTS[fault]
@@ -281,6 +285,7 @@ def test_a_ring_that_is_wrong_does_not_pass(fault: str, monkeypatch: pytest.Monk
     assert check(document, PYTHON, load) != []
 
 
+@needs_little_endian
 def test_a_ring_that_takes_any_byte_but_0_for_a_mark_does_not_pass(monkeypatch: pytest.MonkeyPatch) -> None:
     """One trace shows it; the other damaged flags do not."""
 
@@ -294,6 +299,7 @@ def test_a_ring_that_takes_any_byte_but_0_for_a_mark_does_not_pass(monkeypatch: 
     assert "step 1: rows to go on at: ['W1', 'S1'] in the trace, and ['W2'] here" in failure
 
 
+@needs_little_endian
 def test_a_withdrawn_message_that_is_gone_on_with_is_seen_where_nothing_must_be_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Outbox, "withdraw", _nothing)
     assert check(load("calls/withdrawn.json"), PYTHON, load) == [], "the number of its block tells as well"
@@ -387,6 +393,7 @@ def test_words_of_who_is_awake_are_turned_around_where_the_processor_is_big_endi
     """There the ring makes them in the other order, and nothing else."""
     document = load("segments.json")
     monkeypatch.setattr("sys.byteorder", "big")
+    monkeypatch.setattr("ringbuffer.memory.shared._AWAKE", (1).to_bytes(AWAKE_BYTES, "little"))
     assert len(check(document, NATIVE, load)) == len(document["cases"]), (
         "the words of this ring stand as they stand in the file"
     )
@@ -405,6 +412,7 @@ def test_words_of_who_is_awake_are_turned_around_where_the_processor_is_big_endi
 
 @needs_extension
 def test_python_is_not_held_to_vectors_where_numbers_have_the_other_order_of_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.byteorder", "little")
     assert backends() == (NATIVE, PYTHON)
     monkeypatch.setattr("sys.byteorder", "big")
     assert backends() == (NATIVE,)
