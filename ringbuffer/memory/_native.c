@@ -29,7 +29,8 @@
  * is woken. Futexes are Linux's.
  *
  * It is compiled against CPython's stable ABI of 3.11 (Py_buffer is part of it from there on), one binary for all later
- * releases. To run its tests under the sanitizers for addresses and undefined behaviour: .ci/sanitize
+ * releases. To run its tests under the sanitizers for addresses and undefined behaviour: .ci/sanitize; on other processors, which
+ * are emulated: .ci/emulate
  */
 
 #define _GNU_SOURCE
