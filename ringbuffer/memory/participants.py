@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import enum
 import os
+import sys
 import time
 from collections.abc import Callable
 from typing import Final, NamedTuple
@@ -22,6 +23,7 @@ from ringbuffer.memory.layout import PARTICIPANT
 from ringbuffer.memory.shared import Segment
 from ringbuffer.ranks import name_of
 
+_NUMBER_BYTES: Final = 8
 _WAITING_SINCE: Final = 1
 """The place of that field among the words of 64 bits of an entry."""
 STANDING_IN_SECONDS: Final = 1.0
@@ -77,7 +79,7 @@ class Role:
         self._segment, self.rank = segment, rank
         self._offset = segment.layout.participant_offset(rank)
         self._bytes = segment.whole()[self._offset : self._offset + PARTICIPANT.size]
-        self._words = self._bytes[: PARTICIPANT.size // 8 * 8].cast("Q")
+        self._words = self._bytes[: PARTICIPANT.size // _NUMBER_BYTES * _NUMBER_BYTES].cast("Q")
         self._owner_pid = 0
         self._before: Entry | None = None
         """What the entry said before this process claimed the role."""
@@ -158,7 +160,9 @@ class Role:
 
     def waits(self, since_ns: int) -> None:
         """Say since when the holder waits for its block; 0: it does not."""
-        self._words[_WAITING_SINCE] = since_ns
+        if sys.byteorder != "little":
+            since_ns = int.from_bytes(since_ns.to_bytes(_NUMBER_BYTES, "little"), "big")
+        self._words[_WAITING_SINCE] = since_ns  # one store, as others look at any time
 
     def release(self) -> None:
         """Let go of the memory; again does nothing."""

@@ -219,7 +219,7 @@ def test_buffer_with_gaps_is_an_error_and_an_array_with_gaps_is_not() -> None:
         b"abcd",
         bytearray(b"abcd"),
         memoryview(b"abcd"),
-        array.array("H", [0x6261, 0x6463]),
+        array.array("H", b"abcd"),
         np.frombuffer(b"abcd", ">u2").reshape(2, 1),
         np.frombuffer(b"abcd", [("x", "u1"), ("y", "<u2"), ("z", "u1")]),
         pickle.PickleBuffer(b"abcd"),

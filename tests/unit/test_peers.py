@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import sys
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -517,3 +518,17 @@ def test_successors_follow_each_other(make_ring: MakeRing, other_ring: Any) -> N
         del reader
     assert [entry_of(ring, rank).position for rank in (-1, 0)] == 2 * [3 * BLOCKS]
     assert [entry_of(ring, rank).generation for rank in (-1, 0)] == 2 * [3 * BLOCKS]
+
+
+def test_since_when_somebody_waits_is_little_endian_on_every_processor(
+    make_ring: MakeRing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is one store of the processor's, in whose order of bytes the number is turned around where that has to be."""
+    role = Role(make_ring().segment, 0)
+    role.waits(0x0102_0304_0506_0708)
+    assert bytes(role._bytes[8:16]) == bytes(range(8, 0, -1))
+    assert role.entry().waiting_since == 0x0102_0304_0506_0708
+    monkeypatch.setattr("sys.byteorder", {"little": "big", "big": "little"}[sys.byteorder])
+    role.waits(0x0102_0304_0506_0708)
+    assert bytes(role._bytes[8:16]) == bytes(range(1, 9)), "as a processor of the other kind would see it: turned around"
+    role.release()

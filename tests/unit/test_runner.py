@@ -637,6 +637,7 @@ def pass_a_fence(end: Runner) -> None:
         end.abort()
 
 
+@needs_little_endian
 @pytest.mark.parametrize("call", ["take_lock()", "give_lock()"])
 @pytest.mark.parametrize("who", ["send", "receive", "rest"])
 def test_a_fence_that_was_interrupted_does_not_hold_up_the_next(who: str, call: str) -> None:
