@@ -119,7 +119,7 @@ def test_an_interrupted_run_leaves_nothing_behind(number: int, status: int, tmp_
     ours = OursPython if Ours.missing() else Ours
     words = ["--peers", ours.name, "--measure", "throughput", "--payloads", "64", "--readers", "1", "--seconds", "60"]
     process = subprocess.Popen(
-        [sys.executable, "-m", "ringbuffer", "bench", *words],
+        [sys.executable, "-P", "-m", "ringbuffer", "bench", *words],  # what is installed, not what lies in this folder
         env={**os.environ, "TMPDIR": str(tmp_path)},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
