@@ -17,7 +17,7 @@ from hypothesis import settings
 
 from ringbuffer import ShmRingBuffer
 from ringbuffer.errors import BackendError, RingBufferError, UnsupportedPlatformError
-from ringbuffer.memory.backend import NATIVE, PYTHON, VARIABLE, extension, require_total_store_order
+from ringbuffer.memory.backend import NATIVE, PYTHON, VARIABLE, require
 from ringbuffer.memory.participants import Role
 from ringbuffer.memory.shared import NAME_PREFIX, Segment
 from ringbuffer.protocol import PROTOCOL, Variant
@@ -94,7 +94,7 @@ def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     """The test runs once on each backend; the half of one that there is not here is skipped, and says why."""
     asked: str = request.param
     try:
-        extension() if asked == NATIVE else require_total_store_order()
+        require(asked)
     except BackendError as error:
         pytest.skip(str(error))
     except UnsupportedPlatformError as error:

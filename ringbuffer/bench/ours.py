@@ -17,7 +17,7 @@ from ringbuffer.bench.peer import THROUGHPUT, Peer, Reader, Setup, Writer
 from ringbuffer.endpoint import ShmRingBufferIO
 from ringbuffer.environment import variable_set
 from ringbuffer.errors import BackendError, UnsupportedPlatformError
-from ringbuffer.memory.backend import NATIVE, PYTHON, VARIABLE, extension, require_total_store_order
+from ringbuffer.memory.backend import NATIVE, PYTHON, VARIABLE, require
 from ringbuffer.ring import ShmRingBuffer
 from ringbuffer.version import __version__
 
@@ -35,7 +35,7 @@ class Ours(Peer):
     @classmethod
     def missing(cls) -> str:
         try:
-            extension() if cls.backend == NATIVE else require_total_store_order()
+            require(cls.backend)
         except BackendError:
             return "the extension in C is not built here"
         except UnsupportedPlatformError:

@@ -40,13 +40,19 @@ set_in_use(PyObject *object, PyObject *value, void *Py_UNUSED(closure))
     return is_true < 0 ? -1 : 0;
 }
 
+/* A member that may be NULL, for Python. */
+static PyObject *
+or_none(PyObject *member)
+{
+    member = member == NULL ? Py_None : member;
+    Py_INCREF(member);
+    return member;
+}
+
 static PyObject *
 get_pending(PyObject *object, void *Py_UNUSED(closure))
 {
-    PyObject *pending = ((Runner *)object)->pending;
-    pending = pending == NULL ? Py_None : pending;
-    Py_INCREF(pending);
-    return pending;
+    return or_none(((Runner *)object)->pending);
 }
 
 static int
@@ -75,10 +81,7 @@ get_pending_kind(PyObject *object, void *Py_UNUSED(closure))
 static PyObject *
 get_decode_tensor(PyObject *object, void *Py_UNUSED(closure))
 {
-    PyObject *decode = ((Runner *)object)->decode_tensor;
-    decode = decode == NULL ? Py_None : decode;
-    Py_INCREF(decode);
-    return decode;
+    return or_none(((Runner *)object)->decode_tensor);
 }
 
 static int

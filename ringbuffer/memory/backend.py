@@ -74,6 +74,14 @@ def require_total_store_order() -> None:
         )
 
 
+def require(backend: str) -> None:
+    """Raise :class:`BackendError` or :class:`UnsupportedPlatformError` where endpoints cannot run on that backend."""
+    if backend == NATIVE:
+        extension()
+    else:
+        require_total_store_order()
+
+
 def load_acquire(view: memoryview, offset: int) -> int:
     """A byte of shared memory, by one access with acquire ordering; in Python: by one that its processor does not move."""
     if chosen() == NATIVE:

@@ -58,11 +58,7 @@ class Accesses:
         if not self._stepping:
             return self._all_set(access.flag, access.missing_allowed)
         yield f"{pad}todo, zeros = set(range({self._count(access.flag)})), 0"
-        if not self._count(access.flag):
-            yield f"{pad}yield {instruction.pc}, index, ()"
-        yield f"{pad}while todo and zeros <= {access.missing_allowed}:"
-        yield f"{pad}    rank = yield {instruction.pc}, index, tuple(sorted(todo))"
-        yield f"{pad}    todo.remove(rank)"
+        yield from self._visits(instruction.pc, access.flag, f"todo and zeros <= {access.missing_allowed}", pad)
         yield f"{pad}    zeros += {self._one_of(access.flag)} != 1"
         return f"zeros <= {access.missing_allowed}"
 
@@ -86,13 +82,17 @@ class Accesses:
             yield f"{pad}{self._set_all(access.flag, access.value, access.kind)}  # {row.id}"
             return
         yield f"{pad}todo = set(range({self._count(access.flag)}))"
-        if not self._count(access.flag):
-            yield f"{pad}yield {instruction.pc}, index, ()"
-        yield f"{pad}while todo:"
-        yield f"{pad}    rank = yield {instruction.pc}, index, tuple(sorted(todo))"
-        yield f"{pad}    todo.remove(rank)"
+        yield from self._visits(instruction.pc, access.flag, "todo", pad)
         done = "wake(others_at[rank])" if access.kind is Kind.WAKE else f"{self._one_of(access.flag)} = {access.value}"
         yield f"{pad}    {done}  # {row.id}"
+
+    def _visits(self, pc: int, flag: Flag, condition: str, pad: str) -> Iterator[str]:
+        """The head of a loop over the ranks that are left ``todo``, in the order in which the stepper asks for them."""
+        if not self._count(flag):
+            yield f"{pad}yield {pc}, index, ()"
+        yield f"{pad}while {condition}:"
+        yield f"{pad}    rank = yield {pc}, index, tuple(sorted(todo))"
+        yield f"{pad}    todo.remove(rank)"
 
     def _set_all(self, flag: Flag, value: int | None, kind: Kind) -> str:
         """One line that stores to several flags, or wakes several sleepers."""
